@@ -1,0 +1,10 @@
+import { defineConfig } from 'tsup';
+
+export default defineConfig({
+  entry: {"index": "src/index.ts", "ort-node": "src/ort-node.ts", "reference": "src/reference.ts", "conformance": "src/conformance.ts", "graph/index": "src/graph/index.ts"},
+  format: ['esm'],
+  dts: true,
+  clean: true,
+  target: 'es2022',
+  tsconfig: './tsconfig.build.json',
+});

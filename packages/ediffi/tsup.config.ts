@@ -1,0 +1,10 @@
+import { defineConfig } from 'tsup';
+
+export default defineConfig({
+  entry: {"index": "src/index.ts", "cli": "src/cli.ts"},
+  format: ['esm'],
+  dts: true,
+  clean: true,
+  target: 'es2022',
+  tsconfig: './tsconfig.build.json',
+});

@@ -1,0 +1,248 @@
+"""Trains the base, its experts, or the super-resolution stage; resumes from its own checkpoint.
+
+    python train.py base --run DIR --data DATA32 --minutes 60 --workers 2
+    python train.py base-high --parent base --interval 2.67 40 --run DIR --data DATA32 --minutes 6
+    python train.py sr1 --run DIR --data DATA128 --minutes 20
+
+EDM loss (arXiv 2206.00364), ln σ ~ N(mean, std²) truncated to --interval for an expert; AdamW, EMA, gradient clip;
+bf16 autocast. --workers processes average their gradients (one thread each: on two cores faster and steadier than
+one process with two threads). A checkpoint is written every two minutes to RUN/NAME.ckpt; the EMA weights to RUN/NAME.pt.
+"""
+
+import argparse
+import json
+import math
+import os
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as distributed
+import torch.multiprocessing as multiprocessing
+
+import tokenizer_files
+import world
+from encoders import CLIP_END, T5_END, load_encoders, pad_ids, to_pixels
+from export import BASE_CHANNELS, SR_CHANNELS
+from super_resolution import residual_batch
+from unet import CLIP_LENGTH, T5_LENGTH, Base, SuperResolution, edm_loss
+
+DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
+SIGMAS = (0.1, 0.3, 0.7, 1.5, 3.5, 10.0)  # where validation looks
+
+
+class Conditioner:
+    """Captions and pictures → the four conditioning tensors, with independent dropout (absent = zeros)."""
+
+    def __init__(self, run, tokenizers_folder, device):
+        self.tokenizers = tokenizer_files.load(tokenizers_folder)
+        self.t5, self.clip, self.image = (m.to(device) for m in load_encoders(run / "encoders", self.tokenizers))
+        self.device = device
+
+    @torch.no_grad()
+    def __call__(self, captions, pictures, rng, drop):
+        t5_ids = pad_ids([self.tokenizers[0].encode(c).ids for c in captions], T5_LENGTH, T5_END)
+        clip_ids = pad_ids([self.tokenizers[1].encode(c).ids for c in captions], CLIP_LENGTH, CLIP_END)
+        t5 = self.t5(t5_ids.to(self.device))
+        clip, pooled = self.clip(clip_ids.to(self.device))
+        image = self.image(pictures) if pictures is not None else torch.zeros_like(pooled)
+        if drop:
+            keep = lambda name: torch.from_numpy(rng.random(len(captions)) >= DROP[name]).float().to(self.device)
+            some = keep("all")
+            with_clip, with_t5, with_image = keep("clip") * some, keep("t5") * some, keep("image") * some
+            t5, clip = t5 * with_t5[:, None, None], clip * with_clip[:, None, None]
+            pooled, image = pooled * with_clip[:, None], image * with_image[:, None]
+        return t5, clip, pooled, image
+
+
+def sample_sigma(rng, n, mean, std, interval):
+    """ln σ ~ N(mean, std²) truncated to the interval, by rejection (an expert's share of the parent's training)."""
+    low, high = interval
+    out = np.empty(0)
+    while len(out) < n:
+        s = np.exp(mean + std * rng.standard_normal(4 * n))
+        out = np.concatenate([out, s[(s > low) & (s <= high)]])
+    return torch.from_numpy(out[:n]).float()
+
+
+def learning_rate(args, progress, step):
+    """Warm-up, flat, then linear to zero over the last `--decay` of the run."""
+    return args.rate * min(1, (step + 1) / args.warmup) * min(1, (1 - progress) / args.decay)
+
+
+class Data:
+    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use."""
+
+    def __init__(self, folder):
+        self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
+        self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
+
+    def batch(self, rng, n, device):
+        i = np.sort(rng.integers(len(self.scenes), size=n))
+        return to_pixels(self.pictures[i]).to(device), [world.caption(rng, self.scenes[k]) for k in i]
+
+
+def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
+    pictures, captions = data.batch(rng, n, device)
+    if sigma is None:
+        sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
+    sigma = sigma.to(device)
+    if args.name.startswith("sr"):
+        clean, extra, small = residual_batch(pictures, rng, args.residual_scale)
+        rest = [*extra, *conditioner(captions, small, rng, drop)]
+        sigma_data = 1.0
+    else:
+        clean = pictures
+        rest = conditioner(captions, pictures, rng, drop)
+        sigma_data = args.sigma_data
+    clean = clean.contiguous(memory_format=torch.channels_last)
+    noise = torch.randn_like(clean)
+    with torch.autocast(device.type, torch.bfloat16):
+        return edm_loss(network, clean, noise, sigma, sigma_data, *rest)
+
+
+@torch.no_grad()
+def validate(args, network, data, conditioner, device, batches=2, n=64):
+    """Mean loss at fixed σ on held-out scenes with fixed noise: comparable across runs of the same world."""
+    state = torch.get_rng_state()
+    losses = {}
+    for s in SIGMAS:
+        if not args.interval[0] < s <= args.interval[1]:
+            continue
+        rng = np.random.default_rng(99)
+        torch.manual_seed(99)
+        values = [batch_loss(args, network, data, conditioner, rng, n, device, torch.full((n,), s), False) for _ in range(batches)]
+        losses[s] = torch.cat(values).mean().item()
+    torch.set_rng_state(state)
+    return losses
+
+
+def network_for(name):
+    return SuperResolution(channels=SR_CHANNELS) if name.startswith("sr") else Base(channels=BASE_CHANNELS)
+
+
+def run_worker(rank, args, port):
+    torch.set_num_threads(args.threads)
+    device = torch.device("cuda" if args.cuda else "cpu")
+    if args.workers > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
+    torch.manual_seed(1)
+    network = network_for(args.name).to(device).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), args.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    seen, spent, steps = 0, 0.0, 0
+    checkpoint = args.run / f"{args.name}.ckpt"
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=device, weights_only=False)
+        network.load_state_dict(saved["network"])
+        optimizer.load_state_dict(saved["optimizer"])
+        average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
+    elif args.parent:
+        parent = torch.load(args.run / f"{args.parent}.pt", map_location=device)
+        network.load_state_dict(parent)
+        average = {k: v.detach().clone() for k, v in parent.items()}
+    data, held = Data(args.data), Data(args.validation) if args.validation else None
+    conditioner = Conditioner(args.run, args.tokenizers, device)
+    rng = np.random.default_rng([args.seed, rank, steps])
+    torch.manual_seed(args.seed * 1000 + rank + steps * 7)
+    share = args.batch // args.workers
+    parameters = list(network.parameters())
+    start, last_save, window, logged = time.time() - spent, time.time(), [], time.time()
+    log = open(args.run / f"{args.name}.log", "a") if rank == 0 else None
+
+    def say(**entry):
+        if rank == 0:
+            log.write(json.dumps(entry) + "\n")
+            log.flush()
+            print(json.dumps(entry), flush=True)
+
+    def save():
+        if rank == 0:
+            state = dict(network=network.state_dict(), optimizer=optimizer.state_dict(), average=average, seen=seen, spent=time.time() - start, steps=steps)
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").rename(checkpoint)
+            torch.save({k: v.cpu().contiguous() for k, v in average.items()}, args.run / f"{args.name}.pt")
+
+    def check():
+        if rank == 0 and held:
+            kept = {k: v.clone() for k, v in network.state_dict().items()}
+            network.load_state_dict(average)
+            losses = validate(args, network, held, conditioner, device)
+            network.load_state_dict(kept)
+            say(seen=seen, seconds=round(time.time() - start), validation={str(k): round(v, 4) for k, v in losses.items()}, mean=round(sum(losses.values()) / len(losses), 4))
+
+    while True:
+        progress = torch.tensor(min(1.0, (time.time() - start) / (args.minutes * 60)))
+        if args.workers > 1:
+            distributed.broadcast(progress, 0)
+        if progress >= 1:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(args, progress.item(), steps)
+        loss = batch_loss(args, network, data, conditioner, rng, share, device).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if args.workers > 1:
+            flat = torch.cat([p.grad.reshape(-1) for p in parameters])
+            distributed.all_reduce(flat)
+            flat /= args.workers
+            for p, g in zip(parameters, flat.split([p.numel() for p in parameters])):
+                p.grad.copy_(g.view_as(p))
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        steps, seen = steps + 1, seen + args.batch
+        if rank == 0:
+            decay = min(args.ema, (steps + 1) / (steps + 10))
+            for k, v in network.state_dict().items():
+                average[k].lerp_(v.to(average[k].dtype), 1 - decay) if v.is_floating_point() else average[k].copy_(v)
+        window.append(loss.item())
+        if steps % 100 == 0:
+            say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(optimizer.param_groups[0]["lr"], 6))
+            window, logged = [], time.time()
+        if time.time() - last_save > 120:
+            save()
+            last_save = time.time()
+        if steps % args.check_every == 0:
+            check()
+            logged = time.time()
+    check()
+    save()
+    if args.workers > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints; holds encoders/")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--validation", type=Path)
+    parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
+    parser.add_argument("--parent")
+    parser.add_argument("--interval", type=float, nargs=2, default=(0.0, math.inf), help="σ range of an expert, (low, high]")
+    parser.add_argument("--minutes", type=float, required=True, help="total, over all resumptions")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--cuda", action="store_true")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--warmup", type=int, default=200)
+    parser.add_argument("--decay", type=float, default=0.35)
+    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--mean", type=float, default=-0.4, help="of ln σ")
+    parser.add_argument("--std", type=float, default=1.2, help="of ln σ")
+    parser.add_argument("--sigma-data", type=float, default=0.6)
+    parser.add_argument("--residual-scale", type=float, default=0.15)
+    parser.add_argument("--check-every", type=int, default=1500)
+    parser.add_argument("--seed", type=int, default=1)
+    args = parser.parse_args()
+    args.run.mkdir(parents=True, exist_ok=True)
+    if args.workers == 1:
+        run_worker(0, args, 0)
+    else:
+        multiprocessing.spawn(run_worker, (args, 29500 + os.getpid() % 1000), nprocs=args.workers)

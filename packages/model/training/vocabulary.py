@@ -1,0 +1,49 @@
+"""What the world holds and what captions call it. `WORLD` is what the committed model was trained on;
+`OBJECTS` is every object whose art is present in all four emoji sets, for wider runs."""
+
+OBJECTS = {  # name: code point of the emoji in every art set
+    "cat": "1f431", "dog": "1f436", "bear": "1f43b", "panda": "1f43c", "fox": "1f98a", "frog": "1f438",
+    "lion": "1f981", "pig": "1f437", "cow": "1f42e", "rabbit": "1f430", "monkey": "1f435", "chick": "1f424",
+    "penguin": "1f427", "owl": "1f989", "elephant": "1f418", "unicorn": "1f984", "turtle": "1f422",
+    "fish": "1f420", "whale": "1f433", "octopus": "1f419", "butterfly": "1f98b", "bee": "1f41d",
+    "ladybug": "1f41e", "dragon": "1f432", "apple": "1f34e", "banana": "1f34c", "lemon": "1f34b",
+    "strawberry": "1f353", "pineapple": "1f34d", "watermelon": "1f349", "cherries": "1f352", "pizza": "1f355",
+    "burger": "1f354", "cake": "1f382", "donut": "1f369", "mushroom": "1f344", "sunflower": "1f33b",
+    "rose": "1f339", "tulip": "1f337", "cactus": "1f335", "tree": "1f333", "palm tree": "1f334", "car": "1f697",
+    "bus": "1f68c", "rocket": "1f680", "sailboat": "26f5", "balloon": "1f388", "house": "1f3e0",
+    "castle": "1f3f0", "umbrella": "2602-fe0f", "star": "2b50", "moon": "1f319", "heart": "2764-fe0f",
+    "crown": "1f451", "guitar": "1f3b8", "football": "26bd", "gift": "1f381", "book": "1f4d5", "robot": "1f916",
+    "ghost": "1f47b", "alien": "1f47d", "snowman": "26c4", "squirrel": "1f43f-fe0f", "teapot": "1fad6",
+}
+HUES = {"red": 0.0, "orange": 0.075, "yellow": 0.14, "green": 0.34, "blue": 0.6, "purple": 0.77, "pink": 0.9}
+PLAIN = {
+    "red": (214, 66, 58), "orange": (240, 150, 60), "yellow": (247, 214, 90), "green": (96, 176, 92),
+    "blue": (74, 128, 216), "purple": (140, 96, 196), "pink": (246, 166, 196), "white": (246, 246, 244),
+    "gray": (150, 154, 160), "black": (28, 28, 32),
+}
+SCENES = {
+    "sky": ["in the blue sky", "in a cloudy sky"], "grass": ["on green grass", "on the grass", "in a meadow"],
+    "beach": ["on the beach", "on a sandy beach"], "night": ["at night", "under the stars at night"],
+    "sunset": ["at sunset"], "snow": ["in the snow", "on a snowy field"], "sea": ["under the sea", "underwater"],
+    "desert": ["in the desert"], "forest": ["in the forest", "in a dark forest"],
+    "space": ["in space", "in outer space"],
+}
+STYLES = {  # style: (art set, words before, words after)
+    "3d": ("3d", ["a 3d render of", "a shiny 3d picture of", "a clay render of"], "3d render"),
+    "flat": ("fluent-emoji-flat", ["a flat icon of", "flat art of"], "flat icon style"),
+    "cartoon": ("noto", ["a cartoon of", "a cartoon drawing of"], "cartoon style"),
+    "sticker": ("twemoji", ["a sticker of", "a paper sticker of"], "sticker style"),
+    "pixel": ("twemoji", ["pixel art of", "an 8 bit pixel picture of"], "pixel art"),
+    "sketch": ("noto", ["a pencil sketch of", "a sketch of", "a drawing of"], "pencil sketch"),
+    "watercolor": ("fluent-emoji-flat", ["a watercolor painting of", "a watercolor of"], "watercolor painting"),
+    "neon": ("noto", ["a neon sign of", "a glowing neon picture of"], "neon style"),
+}
+WORLD = {
+    "objects": ["cat", "panda", "fox", "frog", "penguin", "pig", "apple", "banana", "mushroom", "sunflower", "tree",
+                "car", "rocket", "house", "star", "heart"],
+    "colorable": ["apple", "car", "house", "star", "heart"],
+    "styles": {"3d": 0.46, "sketch": 0.18, "watercolor": 0.18, "neon": 0.18},
+    "kinds": {"one": 0.68, "two": 0.26, "empty": 0.06},
+}
+HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
+            ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled

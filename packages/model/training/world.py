@@ -1,0 +1,185 @@
+"""The world: scenes composed from sprites over painted backgrounds, with captions.
+
+A scene is a plain dict (style, kind, background, objects, layout, size, place); `render` paints it, `caption`
+words it in one of many ways. Everything random comes from the generator that is passed in.
+
+    python world.py --sprites sprites.pkl --out DIR --count 200000 --size 32   # DIR/{pictures.npy,scenes.pkl}
+"""
+
+import argparse
+import pickle
+from multiprocessing import Pool
+from pathlib import Path
+
+import numpy as np
+
+from backgrounds import BACKGROUNDS, paint_backgrounds
+from vocabulary import HELD_OUT, HUES, PLAIN, SCENES, STYLES, WORLD
+
+PLACES = {"left": " on the left", "right": " on the right", "top": " at the top", "bottom": " at the bottom"}
+
+
+def pick(rng, weights):
+    return list(weights)[rng.choice(len(weights), p=list(weights.values()))]
+
+
+def one_of(rng, items):
+    return items[rng.integers(len(items))]
+
+
+def sample_object(rng):
+    name = one_of(rng, WORLD["objects"])
+    colored = name in WORLD["colorable"] and rng.random() < 0.75
+    return name, one_of(rng, list(HUES)) if colored else None
+
+
+def sample_scene(rng):
+    kind = pick(rng, WORLD["kinds"])
+    plain = rng.random() < 0.4
+    background = "plain:" + one_of(rng, list(PLAIN)) if plain else one_of(rng, list(SCENES))
+    while True:
+        objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2}[kind])]
+        same = kind == "two" and objects[0][0] == objects[1][0]
+        if not same and not any((name, background) in HELD_OUT for name, _ in objects):
+            break
+    return {
+        "style": pick(rng, WORLD["styles"]), "kind": kind, "background": background, "objects": objects,
+        "layout": "beside" if rng.random() < 0.7 else "above",
+        "size": pick(rng, {"big": 0.5, "middle": 0.4, "small": 0.1}),
+        "place": one_of(rng, [None, None, *PLACES]),
+    }
+
+
+def article(words):
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def colored_name(thing):
+    name, color = thing
+    return f"{color} {name}" if color else name
+
+
+def relation(rng, first, second, beside):
+    """Two objects, the first left of (or above) the second, in words."""
+    if beside:
+        choices = [
+            f"{first} to the left of {second}", f"{second} to the right of {first}",
+            f"{first} on the left and {second} on the right", f"{second} on the right and {first} on the left",
+            f"{first} and {second}", f"{first} next to {second}",
+        ]
+    else:
+        choices = [
+            f"{first} above {second}", f"{second} below {first}", f"{first} on top of {second}",
+            f"{first} at the top and {second} at the bottom",
+        ]
+    return one_of(rng, choices)
+
+
+def caption(rng, scene):
+    background = scene["background"]
+    if background.startswith("plain:"):
+        color = background[6:]
+        where = one_of(rng, [f"on a {color} background", f"with a plain {color} background"])
+    else:
+        where = one_of(rng, SCENES[background])
+    if rng.random() < 0.08:
+        where = ""
+    names = [colored_name(thing) for thing in scene["objects"]]
+    if scene["kind"] == "one":
+        name = names[0]
+        if scene["size"] == "small" and rng.random() < 0.9:
+            name = "small " + name
+        elif scene["size"] == "big" and rng.random() < 0.25:
+            name = "big " + name
+        what = article(name)
+        if scene["size"] != "big" and scene["place"]:
+            what += PLACES[scene["place"]]
+    elif scene["kind"] == "two":
+        what = relation(rng, article(names[0]), article(names[1]), scene["layout"] == "beside")
+    else:
+        what = one_of(rng, ["a background", "an empty scene", "nothing"])
+    words = f"{what} {where}".strip()
+    _, before, after = STYLES[scene["style"]]
+    if scene["style"] == "3d" and rng.random() < 0.5:
+        return words  # 3d is what a picture looks like when nobody asks
+    return f"{one_of(rng, before)} {words}" if rng.random() < 0.6 else f"{words}, {after}"
+
+
+class Painter:
+    """Renders scenes at 64·scale pixels. scale 1 or 2."""
+
+    def __init__(self, sprites, backgrounds, scale):
+        self.sprites, self.backgrounds, self.scale = sprites, backgrounds, scale
+
+    def paste(self, picture, sprite, x, y):
+        x, y = x * self.scale, y * self.scale
+        h, w = sprite.shape[:2]
+        n = 64 * self.scale
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, n), min(y + h, n)
+        part = sprite[y0 - y : y1 - y, x0 - x : x1 - x]
+        under = picture[y0:y1, x0:x1].astype(np.uint16)
+        keep = 255 - part[..., 3:].astype(np.uint16)
+        picture[y0:y1, x0:x1] = np.minimum((under * keep + 127) // 255 + part[..., :3], 255)
+
+    def put(self, picture, scene, thing, size, x, y):
+        self.paste(picture, self.sprites[scene["style"], *thing][size][self.scale], int(x), int(y))
+
+    def render(self, rng, scene):
+        ground = one_of(rng, self.backgrounds[scene["background"], scene["style"]][self.scale])
+        picture = ground[:, ::-1].copy() if rng.random() < 0.5 else ground.copy()
+        between = lambda a, b: rng.integers(a, max(a, b) + 1)
+        if scene["kind"] == "one":
+            size = one_of(rng, {"big": [40, 44, 48], "middle": [28, 30, 32, 36], "small": [20, 22, 24]}[scene["size"]])
+            free = 64 - size
+            if scene["size"] == "big":
+                x, y = between(free // 2 - 4, free // 2 + 4), between(free // 2 - 3, free // 2 + 5)
+            else:  # anywhere, unless the caption says where: then paint-with-words has room to decide
+                x, y = between(1, free - 1), between(free // 4, free - 1)
+                x = {"left": between(1, 5), "right": between(free - 5, free - 1)}.get(scene["place"], x)
+                y = {"top": between(1, 4), "bottom": between(free - 4, free - 1)}.get(scene["place"], y)
+            self.put(picture, scene, scene["objects"][0], size, x, y)
+        elif scene["kind"] == "two":
+            a, b = one_of(rng, [24, 26, 28, 30]), one_of(rng, [24, 26, 28, 30])
+            if scene["layout"] == "beside":
+                spots = [(between(1, 31 - a), between(16, 58 - a)), (between(33, 63 - b), between(16, 58 - b))]
+            else:
+                spots = [(between(8, 56 - a), between(1, 31 - a)), (between(8, 56 - b), between(33, 63 - b))]
+            for thing, size, (x, y) in zip(scene["objects"], (a, b), spots):
+                self.put(picture, scene, thing, size, x, y)
+        return picture
+
+
+def render_chunk(job):
+    sprites_path, scale, size, count, seed = job
+    rng = np.random.default_rng(seed)
+    sprites = pickle.loads(sprites_path.read_bytes())
+    painter = Painter(sprites, paint_backgrounds(list(WORLD["styles"]), np.random.default_rng(0)), scale)
+    scenes = [sample_scene(rng) for _ in range(count)]
+    k = 64 * scale // size
+    pictures = np.empty((count, size, size, 3), np.uint8)
+    for i, scene in enumerate(scenes):
+        picture = painter.render(rng, scene)
+        pictures[i] = picture if k == 1 else (picture.reshape(size, k, size, k, 3).mean((1, 3)) + 0.5).astype(np.uint8)
+    return pictures, scenes
+
+
+def dataset(sprites_path, out, count, size, seed, workers=2):
+    scale = 1 if size <= 64 else 2
+    each = count // (2 * workers)
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [(sprites_path, scale, size, each, [seed, i]) for i in range(2 * workers)]
+    with Pool(workers) as pool:
+        parts = pool.map(render_chunk, jobs)
+    np.save(out / "pictures.npy", np.concatenate([pictures for pictures, _ in parts]))
+    (out / "scenes.pkl").write_bytes(pickle.dumps([scene for _, scenes in parts for scene in scenes], protocol=5))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sprites", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--size", type=int, default=32, help="32 (base) or 128 (super-resolution targets)")
+    parser.add_argument("--seed", type=int, default=1)
+    a = parser.parse_args()
+    dataset(a.sprites, a.out, a.count, a.size, a.seed)

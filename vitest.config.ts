@@ -1,0 +1,21 @@
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (path: string): string => fileURLToPath(new URL(`packages/${path}`, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^@ediffi\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
+      { find: /^@ediffi\/backends\/graph$/, replacement: source('backends/src/graph/index.ts') },
+      { find: /^@ediffi\/backends\/(.+)$/, replacement: source('backends/src/$1.ts') },
+      { find: /^@ediffi\/([a-z]+)$/, replacement: source('$1/src/index.ts') },
+      { find: /^ediffi$/, replacement: source('ediffi/src/index.ts') },
+    ],
+  },
+  test: {
+    include: ['packages/*/src/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
+    testTimeout: 60_000,
+    maxWorkers: 2,
+  },
+});
