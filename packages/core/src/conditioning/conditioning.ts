@@ -1,0 +1,43 @@
+import type { Abort } from '../abort.js';
+import type { PaintWithWords } from '../regions/paint-with-words.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { TokenSpan } from './spans.js';
+
+/** What one encoder makes of a batch of prompts. */
+export interface PromptEmbedding {
+  /** `[B, T, C]`; a token of zeros is absent. */
+  readonly tokens: Tensor;
+  /** `[B, C]`. */
+  readonly pooled?: Tensor;
+  /** T. */
+  readonly length: number;
+  /** Per prompt: which characters each token column stands for. */
+  readonly spans: readonly (readonly TokenSpan[])[];
+  /** Words that the tokenizer does not know. */
+  readonly unknown?: readonly string[];
+  /** Text that did not fit into T tokens. */
+  readonly truncated?: readonly string[];
+}
+
+/** Text → embedding. `length` is T, `width` is C. */
+export interface PromptEncoder {
+  readonly name: string;
+  readonly width: number;
+  readonly length: number;
+  encode(prompts: readonly string[], options?: { readonly signal?: Abort }): Promise<PromptEmbedding>;
+  dispose(): Promise<void>;
+}
+
+/**
+ * Everything a denoiser is told. A batch of B pictures takes n rows of conditioning, n dividing B: each row serves B/n pictures in a row.
+ */
+export interface Conditioning {
+  readonly prompts?: readonly string[];
+  /** By encoder: 't5', 'clip', 'clip-image'; a missing one is zeros. */
+  readonly embeddings: Readonly<Record<string, PromptEmbedding>>;
+  readonly regions?: PaintWithWords;
+  /** Per row: whether the regions apply (default: to all). Negative rows of guidance are not painted. */
+  readonly painted?: readonly boolean[];
+  /** Further graph inputs by name `[n, …]`, such as a super-resolution stage's low_res. */
+  readonly inputs?: Readonly<Record<string, Tensor>>;
+}

@@ -1,0 +1,43 @@
+import type { Abort } from '../abort.js';
+import type { Conditioning } from '../conditioning/conditioning.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** All a solver sees: D(x; σ) ≈ E[x₀ | x], x = α(σ)·x₀ + σ·n `[B, C, H, W]`. α ≡ 1 unless given. */
+export interface Denoise {
+  (x: Tensor, sigma: number): Promise<Tensor>;
+  readonly alpha?: (sigma: number) => number;
+}
+
+/** The attention of one network call, as far as the graph gives it. */
+export interface AttentionRecord {
+  readonly sigma: number;
+  /** Per stride `[B, tokens, T]`, mean over heads and layers; tokens = (H/stride)·(W/stride), row-major. */
+  readonly maps: readonly { readonly stride: number; readonly height: number; readonly width: number; readonly weights: Tensor }[];
+  /** Which key columns belong to which encoder input. */
+  readonly columns: readonly { readonly input: string; readonly offset: number; readonly length: number }[];
+}
+
+/** Options of one network call. */
+export interface CallOptions {
+  readonly signal?: Abort;
+  /** Receives the attention maps of the call when the graph was loaded with them. */
+  readonly attention?: (record: AttentionRecord) => void;
+}
+
+/** A model, an ensemble of models, or anything that removes noise. Valid for σ in [sigmaMin, sigmaMax]. */
+export interface Denoiser<C = Conditioning> {
+  readonly sigmaMin: number;
+  readonly sigmaMax: number;
+  alpha(sigma: number): number;
+  /** D(x; σ) for x `[B, C, H, W]`; the caller owns the result. */
+  denoise(x: Tensor, sigma: number, condition: C, options?: CallOptions): Promise<Tensor>;
+  dispose(): Promise<void>;
+  /** Guidance that this model asks for at σ; an ensemble answers with its expert's. */
+  guidanceAt?(sigma: number): number | undefined;
+}
+
+/** A conditional pair: what the picture should be, and what it should not. */
+export interface GuidedCondition<C = Conditioning> {
+  readonly positive: C;
+  readonly negative: C;
+}
