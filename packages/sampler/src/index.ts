@@ -1,1 +1,10 @@
-export {};
+export * from './grids/exponential.js';
+export * from './grids/karras.js';
+export * from './grids/linear.js';
+export type { SigmaRange } from './grids/range.js';
+export * from './solvers/deis-rk.js';
+export * from './solvers/dpmpp-2m.js';
+export * from './solvers/euler.js';
+export * from './solvers/euler-ancestral.js';
+export * from './solvers/heun.js';
+export { seededNoise, type Noise, type Solver, type Step } from './solvers/solver.js';
