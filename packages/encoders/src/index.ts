@@ -1,1 +1,5 @@
-export {};
+export * from './clip-image.js';
+export * from './clip-text.js';
+export * from './t5.js';
+export { textEncoder, type TextEncoderOptions, type TextGraphNames } from './text-encoder.js';
+export * from './tokenizer.js';
