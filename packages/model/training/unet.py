@@ -123,9 +123,9 @@ class Conditioning(nn.Module):
         waves = torch.cat([f(w) for w in waves for f in (torch.cos, torch.sin)], 1)
         noise = self.noise2(F.silu(self.noise1(waves)))
         embedding = F.silu(noise + self.pooled(torch.cat([clip_pooled, clip_image], 1)))
-        image = self.image(clip_image).unflatten(1, (IMAGE_TOKENS, CONTEXT))
-        batch_null = self.null + 0 * image[:, :1]  # expands with the batch, without a Shape chain in the graph
-        context = torch.cat([self.t5(t5), self.clip(clip), image, batch_null], 1)
+        image = self.image(clip_image).reshape(-1, IMAGE_TOKENS, CONTEXT)
+        null = self.null.expand(image.shape[0], -1, -1)
+        context = torch.cat([self.t5(t5), self.clip(clip), image, null], 1)
         # A token of zeros is an absent one: it must not take attention.
         present = torch.cat([t5, clip, clip_image[:, None].expand(-1, IMAGE_TOKENS, -1)], 1).abs().sum(-1) > 0
         mask = F.pad(torch.where(present, 0.0, MASKED), (0, 1))[:, None, None]

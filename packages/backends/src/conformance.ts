@@ -1,0 +1,132 @@
+/*
+ * What every backend must do, as cases that throw: run them under any test runner.
+ *
+ *   for (const { name, run } of backendCases(() => myBackend())) it(name, run);
+ */
+import { BackendError, DisposedError, EdiffiError, float32, floats, int64, ModelError, randn, ShapeError, type Backend, type Session, type Tensor } from '@ediffi/core';
+import { affine, attention, attentionByHand, boxFilter, BOX_WEIGHT, lookup } from './conformance/fixtures.js';
+
+/** One requirement; `run` rejects with an Error when it does not hold. */
+export interface ConformanceCase {
+  readonly name: string;
+  run(): Promise<void>;
+}
+
+function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
+  if (actual.length !== expected.length) throw new Error(`${what}: ${actual.length} values, expected ${expected.length}`);
+  for (let i = 0; i < expected.length; i++) {
+    if (!(Math.abs(actual[i]! - expected[i]!) <= tolerance)) throw new Error(`${what}: ${actual[i]} at ${i}, expected ${expected[i]} ± ${tolerance}`);
+  }
+}
+
+async function refuses(work: Promise<unknown>, isInstance: (error: unknown) => boolean, what: string): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (isInstance(error)) return;
+    throw new Error(`${what}: rejected with ${String(error)} instead`);
+  }
+  throw new Error(`${what}: was accepted`);
+}
+
+async function output(session: Session, feeds: Record<string, Tensor>, name: string): Promise<Float32Array> {
+  const tensor = (await session.run(feeds))[name];
+  if (!tensor) throw new Error(`no output '${name}'`);
+  return floats(tensor);
+}
+
+const row = (values: readonly number[]): Tensor => float32(values, [values.length / 4, 4]);
+
+/** The cases, each on a fresh backend that is disposed afterwards. `tolerance` is for float32 arithmetic in another order. */
+export function backendCases(create: () => Backend | Promise<Backend>, { tolerance = 1e-5 }: { readonly tolerance?: number } = {}): ConformanceCase[] {
+  const withBackend = (name: string, work: (backend: Backend) => Promise<void>): ConformanceCase => ({
+    name,
+    async run() {
+      const backend = await create();
+      await work(backend).finally(() => backend.dispose());
+    },
+  });
+  const withSession = (name: string, model: () => ReturnType<typeof affine>, work: (session: Session, backend: Backend) => Promise<void>): ConformanceCase =>
+    withBackend(name, async (backend) => work(await backend.load(model()), backend));
+
+  return [
+    withSession('lists inputs and outputs with types and shapes', affine, async ({ inputs, outputs }) => {
+      const found = JSON.stringify([inputs, outputs]);
+      const expected = JSON.stringify([[{ name: 'x', dtype: 'float32', shape: ['batch', 4] }], [{ name: 'y', dtype: 'float32', shape: ['batch', 4] }]]);
+      if (found !== expected) throw new Error(`${found}, expected ${expected}`);
+    }),
+    withSession('computes, for any batch', affine, async (session) => {
+      close(await output(session, { x: row([1, 2, 3, 4]) }, 'y'), [3, 5, 7, 9], 0, 'y');
+      close(await output(session, { x: row([1, 2, 3, 4, -1, 0, 0.5, 8]) }, 'y'), [3, 5, 7, 9, -1, 1, 2, 17], 0, 'y');
+    }),
+    withSession('convolves with float16 weights and float32 arithmetic', boxFilter, async (session) => {
+      const y = await output(session, { x: float32(new Float32Array(16).fill(1), [1, 1, 4, 4]) }, 'y');
+      close(y, [4, 6, 6, 4, 6, 9, 9, 6, 6, 9, 9, 6, 4, 6, 6, 4].map((n) => n * BOX_WEIGHT), tolerance, 'y');
+    }),
+    withSession('looks up int64 ids', lookup, async (session) => close(await output(session, { ids: int64([3, 1], [1, 2]) }, 'y'), [3, 30, 1, 10], 0, 'y')),
+    withSession('leaves feeds usable and unchanged', affine, async (session) => {
+      const x = row([1, 2, 3, 4]);
+      await session.run({ x });
+      close(await floats(x), [1, 2, 3, 4], 0, 'x after the call');
+      close(await output(session, { x }, 'y'), [3, 5, 7, 9], 0, 'second call');
+    }),
+    withSession('refuses unknown, missing and mistyped feeds', affine, async (session) => {
+      const x = row([1, 2, 3, 4]);
+      await refuses(session.run({ x, z: x }), BackendError.isInstance, 'unknown feed');
+      await refuses(session.run({}), BackendError.isInstance, 'missing feed');
+      await refuses(session.run({ x: int64([1, 2, 3, 4], [1, 4]) }), BackendError.isInstance, 'int64 for float32');
+      await refuses(session.run({ x: float32([1, 2, 3], [1, 3]) }), ShapeError.isInstance, 'wrong size');
+      await refuses(session.run({ x: float32([1, 2, 3, 4], [4]) }), ShapeError.isInstance, 'wrong rank');
+    }),
+    withSession('refuses symbolic sizes that disagree', attention, (session) =>
+      refuses(session.run({ sample: randn([2, 2, 4, 4], 1), t5: randn([3, 3, 2], 2) }), ShapeError.isInstance, 'batch 2 against 3'),
+    ),
+    withBackend('paints with words: softmax(S + strength·max(S)·A), per picture', async (backend) => {
+      const session = await backend.load(attention(), { instrument: { regions: true, maps: true } });
+      const [sample, t5] = [randn([2, 2, 4, 4], 1), randn([2, 3, 2], 2)];
+      const map = Float32Array.from({ length: 48 }, (_, i) => (i % 3 === 1 && i < 24 ? 1 : 0));
+      const feeds = { sample, t5, regions_s1: float32(map, [1, 1, 16, 3]), regions_strength: float32([0.7, 0], [2, 1, 1, 1]) };
+      const results = await session.run(feeds);
+      const [y, weights] = [await floats(results['output']!), await floats(results['attention_s1']!)];
+      for (const r of [0, 1]) {
+        const hand = attentionByHand(sample.data.subarray(32 * r, 32 * r + 32), t5.data.subarray(6 * r, 6 * r + 6), map, r === 0 ? 0.7 : 0);
+        close(y.subarray(32 * r, 32 * r + 32), hand.output, tolerance, `output of row ${r}`);
+        close(weights.subarray(48 * r, 48 * r + 48), hand.weights.flat(), tolerance, `attention of row ${r}`);
+      }
+    }),
+    withBackend('strength 0 changes no bit', async (backend) => {
+      const [sample, t5] = [randn([1, 2, 4, 4], 3), randn([1, 3, 2], 4)];
+      const stock = await output(await backend.load(attention()), { sample, t5 }, 'output');
+      const session = await backend.load(attention(), { instrument: { regions: true } });
+      const off = await output(session, { sample, t5, regions_s1: float32(new Float32Array(48).fill(1), [1, 1, 16, 3]), regions_strength: float32([0], [1, 1, 1, 1]) }, 'output');
+      close(off, stock, 0, 'output');
+    }),
+    withBackend('runs two sessions at once', async (backend) => {
+      const [a, b] = await Promise.all([backend.load(affine()), backend.load(lookup())]);
+      const [y, z] = await Promise.all([output(a, { x: row([1, 1, 1, 1]) }, 'y'), output(b, { ids: int64([2], [1, 1]) }, 'y')]);
+      close(y, [3, 3, 3, 3], 0, 'first');
+      close(z, [2, 20], 0, 'second');
+    }),
+    withSession('answers an abort with its reason, and works afterwards', affine, async (session) => {
+      const reason = new Error('enough');
+      const signal = AbortSignal.abort(reason);
+      await refuses(session.run({ x: row([1, 2, 3, 4]) }, { signal }), (error) => error === reason, 'aborted run');
+      close(await output(session, { x: row([0, 0, 0, 0]) }, 'y'), [1, 1, 1, 1], 0, 'run after the abort');
+    }),
+    withSession('refuses to run after dispose, which may be called twice', affine, async (session) => {
+      await session.dispose();
+      await session.dispose();
+      await refuses(session.run({ x: row([1, 2, 3, 4]) }), DisposedError.isInstance, 'run after dispose');
+    }),
+    withBackend('refuses truncated and foreign files', async (backend) => {
+      const bytes = await affine().bytes();
+      const load = (data: Uint8Array): Promise<Session> => backend.load({ name: 'broken', bytes: async () => data });
+      await refuses(load(bytes.subarray(0, bytes.length - 9)), EdiffiError.isInstance, 'truncated file');
+      await refuses(load(new TextEncoder().encode('not a model')), ModelError.isInstance, 'foreign file');
+      await refuses(load(new Uint8Array(0)), ModelError.isInstance, 'empty file');
+    }),
+    withBackend('checks the hash of a file', async (backend) => {
+      await refuses(backend.load({ ...affine(), sha256: '0'.repeat(64) }), ModelError.isInstance, 'wrong hash');
+    }),
+  ];
+}

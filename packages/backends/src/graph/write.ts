@@ -1,0 +1,43 @@
+/* Writing ONNX messages: nodes, small tensors, typed values, and whole little models for tests. */
+import { FLOAT, INT64 } from './onnx.js';
+import { concat, field } from './wire.js';
+
+/** Payload of a NodeProto with integer attributes; its name is its output's. */
+export const node = (op: string, inputs: readonly string[], output: string, attributes: Readonly<Record<string, number | readonly number[]>> = {}): Uint8Array =>
+  concat([
+    ...inputs.map((i) => field(1, i)),
+    field(2, output),
+    field(3, output),
+    field(4, op),
+    ...Object.entries(attributes).map(([name, value]) =>
+      field(5, concat(typeof value === 'number' ? [field(1, name), field(3, value), field(20, 2)] : [field(1, name), ...value.map((v) => field(8, v)), field(20, 7)])),
+    ),
+  ]);
+
+/** A Constant node that holds one float. */
+export function constantNode(output: string, value: number): Uint8Array {
+  const tensor = concat([field(1, 1), field(2, FLOAT), field(9, new Uint8Array(Float32Array.of(value).buffer))]);
+  return concat([field(2, output), field(3, output), field(4, 'Constant'), field(5, concat([field(1, 'value'), field(5, tensor), field(20, 4)]))]);
+}
+
+/** Payload of a TensorProto from raw little-endian bytes. */
+export const tensor = (name: string, type: number, dims: readonly number[], raw: Uint8Array): Uint8Array =>
+  concat([...dims.map((d) => field(1, d)), field(2, type), field(8, name), field(9, raw)]);
+
+/** A graph's initializer field: int64 `[values.length]`. */
+export const int64s = (name: string, values: readonly number[]): Uint8Array => field(5, tensor(name, INT64, [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer)));
+
+/** A graph's initializer field: float32. */
+export const float32s = (name: string, dims: readonly number[], values: readonly number[]): Uint8Array => field(5, tensor(name, FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer)));
+
+/** Payload of a ValueInfoProto; a string is a symbolic size. */
+export const valueInfo = (name: string, dims: readonly (string | number)[], type = FLOAT): Uint8Array => {
+  const shape = concat(dims.map((d) => field(1, typeof d === 'number' ? field(1, d) : field(2, d))));
+  return concat([field(1, name), field(2, field(1, concat([field(1, type), field(2, shape)])))]);
+};
+
+/** A whole model of opset 18. */
+export const modelBytes = (parts: { nodes: readonly Uint8Array[]; initializers?: readonly Uint8Array[]; inputs: readonly Uint8Array[]; outputs: readonly Uint8Array[] }): Uint8Array => {
+  const graph = concat([...parts.nodes.map((n) => field(1, n)), field(2, 'graph'), ...(parts.initializers ?? []), ...parts.inputs.map((i) => field(11, i)), ...parts.outputs.map((o) => field(12, o))]);
+  return concat([field(1, 8), field(7, graph), field(8, concat([field(1, ''), field(2, 18)]))]);
+};

@@ -1,0 +1,95 @@
+/*
+ * A slow, plain interpreter of the ONNX operators that the embedded model's graphs use: what a graph means, in float64, without any
+ * runtime. The oracle for other backends, and the fallback that needs nothing installed. Not for pictures: a hundred times slower.
+ */
+import { BackendError, CapabilityError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
+import { instrument } from './graph/index.js';
+import { parseModel, type OnnxModel } from './graph/onnx.js';
+import { checkFeeds } from './ort/feeds.js';
+import { verifiedBytes } from './ort/source.js';
+import { compute } from './reference/compute.js';
+import { elementwise } from './reference/elementwise.js';
+import type { Op } from './reference/op.js';
+import { shapes } from './reference/shapes.js';
+import { dtypes, stored, type Value } from './reference/value.js';
+
+const operators: Readonly<Record<string, Op>> = { ...elementwise, ...shapes, ...compute };
+
+const asValue = async (tensor: Tensor): Promise<Value> => {
+  const { data, shape, dtype } = await tensor.toHost();
+  return { shape, dtype, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
+};
+
+function asTensor({ data, shape, dtype }: Value): Tensor {
+  const make: Record<DType, () => DataOf[DType]> = {
+    float32: () => Float32Array.from(data),
+    float16: () => { throw new CapabilityError('reference backend', 'float16 outputs are not supported — cast to float32 in the graph'); },
+    int32: () => Int32Array.from(data),
+    int64: () => BigInt64Array.from(data, BigInt),
+    uint8: () => Uint8Array.from(data),
+    bool: () => Uint8Array.from(data),
+  };
+  return hostTensor(make[dtype](), shape, dtype);
+}
+
+const infoOf = (values: OnnxModel['inputs'], name: string): ValueInfo[] =>
+  values.map((v) => {
+    const dtype = dtypes[v.type];
+    if (!dtype) throw new CapabilityError('reference backend', `${name}: '${v.name}' has element type ${v.type}, which is not supported`);
+    return { name: v.name, dtype, shape: v.shape };
+  });
+
+/** The pure TypeScript backend. Loading throws CapabilityError naming the operators it lacks. */
+export function reference(): Backend {
+  let disposed = false;
+  return {
+    name: 'reference',
+    device: cpu,
+    async load(model, { instrument: wanted, signal } = {}) {
+      if (disposed) throw new DisposedError('the reference backend');
+      signal?.throwIfAborted();
+      const plain = await verifiedBytes(model);
+      const changed = wanted && (wanted.regions || wanted.maps) ? instrument(plain, wanted, model.name) : undefined;
+      const parsed = parseModel(changed?.bytes ?? plain, model.name);
+      const lacking = [...new Set(parsed.nodes.map((n) => n.op).filter((op) => !(op in operators)))];
+      if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`);
+      return sessionOf(model.name, parsed, changed?.sites);
+    },
+    dispose: async () => void (disposed = true),
+  };
+}
+
+function sessionOf(name: string, model: OnnxModel, sites: Session['sites']): Session {
+  const weights = new Map([...model.initializers].map(([key, tensor]) => [key, stored(tensor)]));
+  const inputs = infoOf(model.inputs, name);
+  let ended = false;
+  return {
+    name,
+    inputs,
+    outputs: infoOf(model.outputs, name),
+    ...(sites && { sites }),
+    async run(feeds, { signal } = {}) {
+      if (ended) throw new DisposedError(name);
+      signal?.throwIfAborted();
+      checkFeeds('reference', name, inputs, feeds);
+      const values = new Map<string, Value>(weights);
+      for (const [key, tensor] of Object.entries(feeds)) values.set(key, await asValue(tensor));
+      let turn = performance.now();
+      for (const node of model.nodes) {
+        if (performance.now() - turn > 10) {
+          await new Promise((resolve) => setTimeout(resolve)); // timers tick, abort is heard
+          signal?.throwIfAborted();
+          turn = performance.now();
+        }
+        try {
+          const results = operators[node.op]!(node.inputs.map((key) => (key ? values.get(key) : undefined)), node.attributes, node.outputs.length);
+          node.outputs.forEach((key, i) => results[i] && values.set(key, results[i]));
+        } catch (cause) {
+          throw cause instanceof TypeError ? new BackendError('reference', `${name}: ${node.op} '${node.name}' failed: ${cause.message}`, {}, { cause }) : cause;
+        }
+      }
+      return Object.fromEntries(model.outputs.map(({ name: key }) => [key, asTensor(values.get(key)!)]));
+    },
+    dispose: async () => void (ended = true),
+  };
+}

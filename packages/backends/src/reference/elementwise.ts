@@ -1,0 +1,59 @@
+import { erf } from './special.js';
+import type { Op } from './op.js';
+import { broadcastShape, gatherBroadcast, value, type Value } from './value.js';
+
+const unary = (f: (x: number) => number, dtype?: Value['dtype']): Op => ([x]) => [value(x!.data.map(f), x!.shape, dtype ?? x!.dtype)];
+
+const binary = (f: (a: number, b: number) => number, dtype?: Value['dtype']): Op => ([a, b]) => {
+  const shape = broadcastShape(a!.shape, b!.shape);
+  const [p, q] = [gatherBroadcast(a!, shape), gatherBroadcast(b!, shape)];
+  return [value(Float64Array.from(p, (v, i) => f(v, q[i]!)), shape, dtype ?? a!.dtype)];
+};
+
+const whole = (x: Value): boolean => x.dtype === 'int64' || x.dtype === 'int32';
+
+/** Elementwise operators. */
+export const elementwise: Readonly<Record<string, Op>> = {
+  Abs: unary(Math.abs),
+  Neg: unary((x) => -x),
+  Sqrt: unary(Math.sqrt),
+  Exp: unary(Math.exp),
+  Log: unary(Math.log),
+  Sin: unary(Math.sin),
+  Cos: unary(Math.cos),
+  Tanh: unary(Math.tanh),
+  Erf: unary(erf),
+  Floor: unary(Math.floor),
+  Ceil: unary(Math.ceil),
+  Relu: unary((x) => Math.max(0, x)),
+  Reciprocal: unary((x) => 1 / x),
+  Sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
+  Not: unary((x) => (x ? 0 : 1)),
+  Add: binary((a, b) => a + b),
+  Sub: binary((a, b) => a - b),
+  Mul: binary((a, b) => a * b),
+  Div: (inputs) => binary(whole(inputs[0]!) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)(inputs, new Map()),
+  Mod: binary((a, b) => a - b * Math.floor(a / b)),
+  Pow: binary((a, b) => a ** b),
+  Min: binary(Math.min),
+  Max: binary(Math.max),
+  Mean: (inputs) => {
+    const sum = inputs.slice(1).reduce((a, b) => binary((p, q) => p + q)([a, b], new Map())[0]!, inputs[0]!);
+    return [value(sum!.data.map((v) => v / inputs.length), sum!.shape, sum!.dtype)];
+  },
+  Equal: binary((a, b) => Number(a === b), 'bool'),
+  Greater: binary((a, b) => Number(a > b), 'bool'),
+  GreaterOrEqual: binary((a, b) => Number(a >= b), 'bool'),
+  Less: binary((a, b) => Number(a < b), 'bool'),
+  And: binary((a, b) => Number(a && b), 'bool'),
+  Or: binary((a, b) => Number(a || b), 'bool'),
+  Clip: ([x, low, high]) => {
+    const [min, max] = [low?.data[0] ?? -Infinity, high?.data[0] ?? Infinity];
+    return [value(x!.data.map((v) => Math.min(max, Math.max(min, v))), x!.shape, x!.dtype)];
+  },
+  Where: ([condition, a, b]) => {
+    const shape = broadcastShape(broadcastShape(condition!.shape, a!.shape), b!.shape);
+    const [c, p, q] = [gatherBroadcast(condition!, shape), gatherBroadcast(a!, shape), gatherBroadcast(b!, shape)];
+    return [value(Float64Array.from(c, (v, i) => (v ? p[i]! : q[i]!)), shape, a!.dtype)];
+  },
+};
