@@ -1,1 +1,3 @@
-export {};
+export * from './card.js';
+export { loadModel, type LoadModelOptions, type Model } from './load.js';
+export * from './words.js';

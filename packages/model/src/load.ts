@@ -1,0 +1,67 @@
+import { ModelError, type ModelSource } from '@ediffi/core';
+import { parseCard, type ModelCard } from './card.js';
+import { files, sha256, type ModelFiles } from './files.js';
+
+/** Options of loadModel. */
+export interface LoadModelOptions {
+  /** Folder that holds card.json, weights/ and tokenizers/ (Node). Default: $EDIFFI_MODEL, else the embedded model in this package. */
+  readonly folder?: string | URL;
+  /** How to get a file by its path in the folder ('card.json', 'weights/t5.onnx'); for browsers, tests and other stores. */
+  readonly fetch?: (path: string) => Promise<Uint8Array>;
+  /** Compare every weight file with its SHA-256 now rather than when it is first used. Default: true for folders, false with `fetch`. */
+  readonly verify?: boolean;
+}
+
+/** An opened model: its card, its graphs as sources, its tokenizers. Nothing stays open; there is nothing to dispose. */
+export interface Model {
+  readonly card: ModelCard;
+  /** Where the files are, for messages. */
+  readonly location: string;
+  /** A graph of the card, checked against its hash whenever it is read. Throws ModelError for a file the card does not list. */
+  source(file: string): ModelSource;
+  /** A parsed tokenizer.json. Rejects with ModelError when it is missing or damaged. */
+  tokenizer(file: string): Promise<object>;
+}
+
+/** Opens a model. Rejects with ModelError for a missing, cut-off or altered file, before anything is loaded. */
+export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
+  const store: ModelFiles = options.fetch ? { location: 'the given fetch', read: options.fetch } : await files(options.folder);
+  const read = async (path: string): Promise<Uint8Array> => {
+    try {
+      return await store.read(path);
+    } catch (cause) {
+      throw new ModelError(`${path}: cannot be read from ${store.location} — the model folder needs card.json, weights/ and tokenizers/`, path, { cause });
+    }
+  };
+  const text = async (path: string): Promise<string> => new TextDecoder().decode(await read(path));
+  const card = parseCard(await text('card.json'));
+
+  const checked = async (file: string): Promise<Uint8Array> => {
+    const { bytes, sha256: wanted } = card.files[file]!;
+    const data = await read(`weights/${file}`);
+    if (data.length !== bytes) throw new ModelError(`${file}: ${data.length} bytes, the card says ${bytes} — the file is cut off or from another version; download it again`, file);
+    const actual = await sha256(data);
+    if (actual !== wanted) throw new ModelError(`${file}: SHA-256 is ${actual.slice(0, 12)}…, the card says ${wanted.slice(0, 12)}… — the file is damaged or from another version; download it again`, file);
+    return data;
+  };
+  if (options.verify ?? !options.fetch) for (const file of Object.keys(card.files)) await checked(file);
+
+  return {
+    card,
+    location: store.location,
+    source(file) {
+      const entry = card.files[file];
+      if (!entry) throw new ModelError(`${file}: not a file of ${card.name}, which has ${Object.keys(card.files).join(', ')}`, file);
+      const path = store.path?.(`weights/${file}`);
+      return { name: file, bytes: () => checked(file), sha256: entry.sha256, ...(path !== undefined && { path }) };
+    },
+    async tokenizer(file) {
+      try {
+        return JSON.parse(await text(`tokenizers/${file}`)) as object;
+      } catch (cause) {
+        if (ModelError.isInstance(cause)) throw cause;
+        throw new ModelError(`${file}: not JSON — the file is damaged`, file, { cause });
+      }
+    },
+  };
+}
