@@ -17,15 +17,16 @@ export class Residency<C> {
   #clock = 0;
   #disposed = false;
   #evicting: Promise<void> = Promise.resolve();
+  #onIdle: (() => void)[] = [];
 
   constructor(denoisers: readonly (Denoiser<C> | (() => Promise<Denoiser<C>>))[], limit: number) {
     this.#limit = limit;
     this.#slots = denoisers.map((d) => ({ load: typeof d === 'function' ? d : async () => d, owned: typeof d === 'function', users: 0, lastUse: 0 }));
   }
 
-  /** How many experts are loaded or loading. */
+  /** How many experts the ensemble itself has loaded or is loading. */
   get resident(): number {
-    return this.#slots.filter((slot) => slot.loading).length;
+    return this.#slots.filter((slot) => slot.loading && slot.owned).length;
   }
 
   /** Runs `work` with expert `index` in memory. */
@@ -39,6 +40,7 @@ export class Residency<C> {
       return await work(await this.#start(slot));
     } finally {
       slot.users--;
+      for (const wake of this.#onIdle.splice(0)) wake();
     }
   }
 
@@ -61,13 +63,13 @@ export class Residency<C> {
     return slot.loading;
   }
 
-  /** Releases the longest-unused idle experts before another is loaded, so that the bound holds at every moment. */
+  /** Releases the longest-unused idle expert before another is loaded, waiting for one when all work: the bound holds at every moment. */
   async #makeRoom(index: number): Promise<void> {
     const turn = this.#evicting.then(async () => {
-      while (!this.#slots[index]!.loading && this.resident >= this.#limit) {
+      while (this.#slots[index]!.owned && !this.#slots[index]!.loading && this.resident >= this.#limit) {
         const idle = this.#slots.filter((slot) => slot.loading && slot.owned && slot.users === 0).sort((a, b) => a.lastUse - b.lastUse)[0];
-        if (!idle) return;
-        await this.#release(idle);
+        if (idle) await this.#release(idle);
+        else await new Promise<void>((resolve) => this.#onIdle.push(resolve));
       }
     });
     this.#evicting = turn.catch(() => undefined);

@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { bind, CoverageError, cutSigma, expertInterval, ExpertEnsemble, float32, floats, normalQuantile, OptionError, quantileEdge, SigmaRangeError, splitRange, type Denoiser, type Expert } from '../index.js';
+import { gaussian } from '../testing/index.js';
+
+const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
+  cases: { id: string; fn: string; args: Record<string, number>; in: Record<string, { data: number[] }>; out: Record<string, never> }[];
+};
+const x = float32([1, -1], [1, 2]);
+const model = (name: string, log: string[] = [], exact = gaussian(0.2, 0.5)): Denoiser<null> => ({
+  sigmaMin: 0,
+  sigmaMax: 80,
+  alpha: () => 1,
+  denoise: async (y, sigma) => (log.push(name), exact.denoise(y, sigma)),
+  dispose: async () => void log.push(`free ${name}`),
+});
+const experts = (log: string[] = [], lazy = false): Expert<null>[] =>
+  [['high', 5, 80], ['middle', 0.3, 5], ['low', 0.01, 0.3]].map(([name, sigmaMin, sigmaMax]) => ({
+    name: String(name), sigmaMin: Number(sigmaMin), sigmaMax: Number(sigmaMax),
+    denoiser: lazy ? async () => (log.push(`load ${name}`), model(String(name), log)) : model(String(name), log),
+  }));
+const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+
+describe('intervals', () => {
+  it('equal the paper’s edges (ediffi-facts §1.3)', () => {
+    const edges: [number, number, number][] = [[1, 1, 0.3012], [2, 3, 0.6766], [3, 1, 0.0757], [3, 7, 1.1977], [5, 31, 2.8159], [7, 127, 5.4798], [8, 255, 7.3308], [9, 511, 9.6096]];
+    for (const [level, k, sigma] of edges) expect(quantileEdge(level, k)).toBeCloseTo(sigma, 4);
+  });
+  it('equal the golden intervals and quantiles', () => {
+    const infinite = (v: number | string): number => (v === 'inf' ? Infinity : Number(v));
+    let checked = 0;
+    for (const { id, fn, args, in: input, out } of cases) {
+      const noise = { mean: args['p_mean']!, std: args['p_std']! };
+      if (fn === 'expert_interval') {
+        const { lo, hi } = out as { lo: number; hi: number };
+        const { sigmaMin, sigmaMax } = expertInterval(args['level']!, args['index']!, noise);
+        for (const [a, b] of [[sigmaMin, infinite(lo)], [sigmaMax, infinite(hi)]] as const) expect(a === b || Math.abs(a / b - 1) < 1e-11, id).toBe(true);
+        checked++;
+      }
+      if (fn === 'expert_intervals') {
+        const { boundaries } = out as { boundaries: (number | string)[] };
+        boundaries.forEach((b, k) => {
+          const edge = quantileEdge(args['level']!, k, noise);
+          expect(edge === infinite(b) || Math.abs(edge / infinite(b) - 1) < 1e-11, id).toBe(true);
+        });
+        checked++;
+      }
+      if (fn === 'lognormal_quantile') {
+        const { probit } = out as { probit: { data: number[] } };
+        input['p']!.data.forEach((p, i) => expect(Math.abs(normalQuantile(p) - probit.data[i]!), id).toBeLessThan(1e-12));
+        checked++;
+      }
+    }
+    expect(checked).toBeGreaterThan(3);
+  });
+  it('come in every unit', () => {
+    expect(cutSigma({ sigma: 2 })).toBe(2);
+    expect(cutSigma({ logSnr: -2 * Math.log(3) })).toBeCloseTo(3);
+    expect(cutSigma({ timestep: 200, sigmaOf: (t) => t / 100 })).toBe(2);
+    expect(cutSigma({ quantile: 1, level: 1 })).toBeCloseTo(0.3012, 4);
+    expect(splitRange({ sigmaMin: 0.01, sigmaMax: 80 }, [{ sigma: 0.3 }, { sigma: 5 }])).toEqual([{ sigmaMin: 5, sigmaMax: 80 }, { sigmaMin: 0.3, sigmaMax: 5 }, { sigmaMin: 0.01, sigmaMax: 0.3 }]);
+    expect(() => splitRange({ sigmaMin: 0.1, sigmaMax: 1 }, [{ sigma: 2 }])).toThrow(OptionError);
+  });
+});
+
+describe('ExpertEnsemble', () => {
+  it('calls exactly one expert per evaluation, by that call’s own σ', async () => {
+    const log: string[] = [];
+    const D = bind(new ExpertEnsemble(experts(log)), null);
+    for (const sigma of [80, 5.01, 5, 1, 0.3, 0.02, 0.01]) await D(x, sigma);
+    expect(log).toEqual(['high', 'high', 'middle', 'middle', 'low', 'low', 'low']);
+  });
+  it('equals the single model bit for bit when its experts are equal', async () => {
+    const [one, many] = [bind(model('one'), null), bind(new ExpertEnsemble(experts()), null)];
+    for (const sigma of [60, 2, 0.1]) expect(await floats(await many(x, sigma))).toEqual(await floats(await one(x, sigma)));
+  });
+  it('refuses gaps and overlaps at construction, with numbers', () => {
+    const [high, middle, low] = experts();
+    expect(() => new ExpertEnsemble([high!, low!])).toThrow(CoverageError);
+    try {
+      new ExpertEnsemble([high!, { ...middle!, sigmaMax: 6 }, { ...low!, sigmaMax: 0.2 }]);
+      expect.unreachable();
+    } catch (error) {
+      expect(CoverageError.isInstance(error) && [error.gaps, error.overlaps]).toEqual([[[0.2, 0.3]], [[5, 6]]]);
+    }
+    expect(() => new ExpertEnsemble([])).toThrow(OptionError);
+    expect(() => new ExpertEnsemble([high!, { ...middle!, name: 'high' }])).toThrow(OptionError);
+  });
+  it('refuses σ outside', async () => {
+    const ensemble = new ExpertEnsemble(experts());
+    for (const sigma of [81, 0.009, 0, Number.NaN]) expect(() => ensemble.at(sigma)).toThrow(SigmaRangeError);
+    await expect(ensemble.denoise(x, 100, null)).rejects.toThrow(SigmaRangeError);
+  });
+  it('plans a grid before it runs', () => {
+    expect(new ExpertEnsemble(experts()).plan(Float64Array.of(80, 20, 4, 0.2, 0.05, 0.01, 0))).toEqual([{ name: 'high', steps: 2 }, { name: 'middle', steps: 1 }, { name: 'low', steps: 3 }]);
+  });
+  it('swaps one expert into a new ensemble', async () => {
+    const log: string[] = [];
+    const first = new ExpertEnsemble(experts(log));
+    const second = first.with('low', model('mine', log));
+    await first.denoise(x, 0.1, null);
+    await second.denoise(x, 0.1, null);
+    expect(log).toEqual(['low', 'mine']);
+    expect(() => first.with('nobody', model('mine'))).toThrow(/high, middle, low/);
+  });
+  it('loads on first use and the next one while the current works', async () => {
+    const log: string[] = [];
+    const ensemble = new ExpertEnsemble(experts(log, true));
+    expect(log).toEqual([]);
+    await ensemble.denoise(x, 50, null);
+    await pause();
+    expect(log).toEqual(['load high', 'high', 'load middle']);
+    await ensemble.dispose();
+    expect(log.slice(3).sort()).toEqual(['free high', 'free middle']);
+    await expect(ensemble.denoise(x, 50, null)).rejects.toThrow(/disposed/);
+  });
+  it('keeps within its bound, never evicting an expert at work', async () => {
+    const log: string[] = [];
+    const ensemble = new ExpertEnsemble(experts(log, true), { resident: 1 });
+    await ensemble.denoise(x, 50, null);
+    await ensemble.denoise(x, 1, null);
+    await ensemble.denoise(x, 0.1, null);
+    expect(log).toEqual(['load high', 'high', 'free high', 'load middle', 'middle', 'free middle', 'load low', 'low']);
+    await Promise.all([ensemble.denoise(x, 0.2, null), ensemble.denoise(x, 50, null), ensemble.denoise(x, 0.1, null)]);
+    const loaded: number[] = [];
+    log.reduce((n, entry) => (loaded.push(n + Number(entry.startsWith('load')) - Number(entry.startsWith('free'))), loaded.at(-1)!), 0);
+    expect(Math.max(...loaded)).toBe(1);
+    expect(log.filter((entry) => entry === 'low')).toHaveLength(3);
+    await ensemble.dispose();
+  });
+  it('tries again after a load that failed', async () => {
+    let tries = 0;
+    const flaky: Expert<null> = { name: 'flaky', sigmaMin: 0, sigmaMax: 80, denoiser: async () => { if (tries++ === 0) throw new Error('no memory'); return model('flaky'); } };
+    const ensemble = new ExpertEnsemble([flaky]);
+    await expect(ensemble.denoise(x, 1, null)).rejects.toThrow('no memory');
+    expect((await ensemble.denoise(x, 1, null)).shape).toEqual([1, 2]);
+  });
+  it('answers with its expert’s guidance', () => {
+    const [high, middle, low] = experts();
+    const ensemble = new ExpertEnsemble([{ ...high!, guidance: 7 }, middle!, low!]);
+    expect([ensemble.guidanceAt(50), ensemble.guidanceAt(1)]).toEqual([7, undefined]);
+  });
+});

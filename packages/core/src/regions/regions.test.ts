@@ -1,0 +1,133 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, ShapeError, type Rgba, type TokenSpan } from '../index.js';
+
+const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
+  cases: { id: string; fn: string; args: { mode: string; size: number[]; antialias?: boolean; align_corners?: boolean }; in: { x: { data: number[]; shape: number[] } }; out: Record<string, { data: number[] }> }[];
+};
+const prompt = 'a red cat and a blue cat on the grass';
+const words: TokenSpan[] = [...prompt.matchAll(/\w+/g)].map((m, i) => ({ start: m.index, end: m.index + m[0].length, column: i }));
+const full = float32(new Float32Array(16).fill(1), [4, 4]);
+const left = float32(Float32Array.from({ length: 16 }, (_, i) => Number(i % 4 < 2)), [4, 4]);
+
+/** A canvas from rows of one-letter colours. */
+function canvas(rows: string[], palette: Record<string, number[]>): Rgba {
+  return { width: rows[0]!.length, height: rows.length, data: Uint8Array.from(rows.join('').split('').flatMap((c) => palette[c]!)) };
+}
+const palette = { r: [255, 0, 0, 255], g: [0, 128, 0, 255], R: [240, 20, 10, 255], '.': [255, 255, 255, 255], h: [255, 0, 0, 128], ' ': [255, 0, 0, 0] };
+
+describe('phrases', () => {
+  it('are found as whole words, in any case', () => {
+    expect(findPhrase(prompt, 'Red Cat')).toEqual([{ start: 2, end: 9 }]);
+    expect(findPhrase(prompt, 'cat')).toHaveLength(2);
+    expect(() => findPhrase('a catalogue', 'cat')).toThrow(PhraseError);
+  });
+  it('are told apart by occurrence', () => {
+    expect(columnsOf(words, findPhrase(prompt, 'cat', 1))).toEqual([6]);
+    expect(() => findPhrase(prompt, 'cat', 2)).toThrow(/occurs 2/);
+  });
+  it('that are missing name the nearest words', () => {
+    try {
+      findPhrase(prompt, 'gras');
+      expect.unreachable();
+    } catch (error) {
+      expect(PhraseError.isInstance(error) && error.nearest[0]).toBe('grass');
+    }
+    expect(() => findPhrase(prompt, '')).toThrow(PhraseError);
+  });
+  it('of several tokens own all their columns', () => expect(columnsOf(words, findPhrase(prompt, 'blue cat'))).toEqual([5, 6]));
+});
+
+describe('strength', () => {
+  it('is w′·log(1 + σ), the paper’s', () => {
+    const s = regionStrength({ strength: 0.5 });
+    for (const [sigma, log] of [[80, 4.39], [9.6, 2.36], [1, 0.69], [0.03, 0.03]] as const) expect(s(sigma) / 0.5).toBeCloseTo(log, 2);
+  });
+  it('has a σ² rule, functions and windows', () => {
+    expect(regionStrength({ strength: 1, rule: 'log-squared' })(3)).toBeCloseTo(Math.log(10));
+    expect(regionStrength({ strength: (s) => 2 * s })(3)).toBe(6);
+    const windowed = regionStrength({ strength: 1, window: { from: 1, to: 10 } });
+    expect([windowed(1), windowed(11), windowed(2) > 0]).toEqual([0, 0, true]);
+  });
+  it('refuses NaN', () => {
+    expect(() => regionStrength({ strength: Number.NaN })).toThrow(OptionError);
+    expect(() => regionStrength({ strength: () => Number.NaN })(1)).toThrow(OptionError);
+  });
+});
+
+describe('PaintWithWords', () => {
+  it('puts each phrase’s mask into its tokens’ columns', () => {
+    const paint = new PaintWithWords([{ phrase: 'red cat', mask: left, weight: 0.5 }, { phrase: 'grass', mask: full }]);
+    const a = paint.map(prompt, words, 4, 4, 12);
+    const column = (c: number): number[] => Array.from({ length: 4 }, (_, i) => a[i * 12 + c]!);
+    expect(column(1)).toEqual([0.5, 0.5, 0, 0]);
+    expect(column(2)).toEqual([0.5, 0.5, 0, 0]);
+    expect(column(7)).toEqual([0, 0, 0, 0]);
+    expect(column(words.find((w) => prompt.slice(w.start, w.end) === 'grass')!.column)).toEqual([1, 1, 1, 1]);
+    expect(column(6)).toEqual([0, 0, 0, 0]);
+  });
+  it('takes negative weights and keeps the stronger of two', () => {
+    const paint = new PaintWithWords([{ phrase: 'grass', mask: left, weight: -2 }, { phrase: 'grass', mask: full }]);
+    const column = words.at(-1)!.column;
+    expect([...paint.map(prompt, words, 4, 4, 10)].filter((_, i) => i % 10 === column).slice(0, 4)).toEqual([-2, -2, 1, 1]);
+  });
+  it('refuses empty regions and illegal masks', () => {
+    expect(() => new PaintWithWords([])).toThrow(OptionError);
+    expect(() => new PaintWithWords([{ phrase: 'cat', mask: float32([], [0, 4]) }])).toThrow(ShapeError);
+    expect(() => new PaintWithWords([{ phrase: 'cat', mask: float32([1, 1], [2]) }])).toThrow(ShapeError);
+    expect(() => new PaintWithWords([{ phrase: 'cat', mask: float32([2], [1, 1]) }])).toThrow(OptionError);
+    expect(() => new PaintWithWords([{ phrase: 'cat', mask: full, weight: Number.NaN }])).toThrow(OptionError);
+    expect(() => new PaintWithWords([{ phrase: 'dog', mask: full }]).check(prompt)).toThrow(PhraseError);
+  });
+});
+
+describe('canvas', () => {
+  it('gives each pixel to the nearest colour within the tolerance, alpha scaling it', () => {
+    const [cat, grass] = canvasRegions(canvas(['rRg.', 'h g.'], palette), { '#f00': 'red cat', '#008000': 'grass' });
+    expect([...cat!.mask.data].map((v) => +v.toFixed(2))).toEqual([1, 1, 0, 0, 0.5, 0, 0, 0]);
+    expect([...grass!.mask.data]).toEqual([0, 0, 1, 0, 0, 0, 1, 0]);
+  });
+  it('merges several colours of one phrase and softens edges', () => {
+    const merged = canvasRegions(canvas(['rg..'], palette), { '#ff0000': 'cat', '#008000': 'cat' });
+    expect(merged).toHaveLength(1);
+    expect([...merged[0]!.mask.data]).toEqual([1, 1, 0, 0]);
+    const [soft] = canvasRegions(canvas(['rr..'], palette), { '#ff0000': 'cat' }, { blur: 1 });
+    expect(soft!.mask.data[1]).toBeLessThan(1);
+    expect(soft!.mask.data[2]).toBeGreaterThan(0);
+    expect([...soft!.mask.data].every((v) => v >= 0 && v <= 1)).toBe(true);
+  });
+  it('tells equal nouns apart', () => {
+    const regions = canvasRegions(canvas(['rg'], palette), { '#ff0000': { phrase: 'cat', occurrence: 0 }, '#008000': { phrase: 'cat', occurrence: 1, weight: 2 } });
+    expect(regions.map(({ occurrence, weight }) => [occurrence, weight])).toEqual([[0, undefined], [1, 2]]);
+  });
+  it('refuses colours that are not on it, and no canvas at all', () => {
+    expect(() => canvasRegions(canvas(['rg'], palette), { '#0000ff': 'sea' })).toThrow(/unmatched there: #ff0000.*#0000ff/s);
+    expect(() => canvasRegions(canvas(['r'], palette), { reddish: 'cat' })).toThrow(OptionError);
+    expect(() => canvasRegions(canvas(['r'], palette), {})).toThrow(OptionError);
+    expect(() => canvasRegions({ width: 0, height: 3, data: new Uint8Array(0) }, { '#f00': 'cat' })).toThrow(ShapeError);
+    expect(() => canvasRegions({ width: 2, height: 3, data: new Uint8Array(5) }, { '#f00': 'cat' })).toThrow(ShapeError);
+  });
+  it('has label maps too', () => {
+    const paint = PaintWithWords.fromLabels([0, 1, 1, 2], 2, 2, { 1: 'cat', 2: 'grass' });
+    expect([...paint.regions[0]!.mask.data]).toEqual([0, 1, 1, 0]);
+    expect(() => PaintWithWords.fromLabels([0, 1], 2, 1, { 7: 'cat' })).toThrow(OptionError);
+  });
+});
+
+describe('resize', () => {
+  const own = cases.filter((c) => c.fn === 'interpolate' && c.args.mode === 'bilinear' && c.args.align_corners !== true);
+  const fits = own.filter((c) => c.args.antialias === true || (c.args.size[0]! >= c.in.x.shape.at(-2)! && c.args.size[1]! >= c.in.x.shape.at(-1)!));
+  it(`equals torch: ${fits.length} bilinear cases (antialiased, or enlarging)`, () => {
+    expect(fits.length).toBeGreaterThan(1);
+    for (const { id, args, in: input, out } of fits) {
+      const [h, w] = input.x.shape.slice(-2) as [number, number];
+      const planes = input.x.data.length / (h * w);
+      const want = Object.values(out)[0]!.data;
+      const size = args.size[0]! * args.size[1]!;
+      for (let p = 0; p < planes; p++) {
+        const got = resizePlane(Float32Array.from(input.x.data.slice(p * h * w, (p + 1) * h * w)), h, w, args.size[0]!, args.size[1]!);
+        got.forEach((v, i) => expect(Math.abs(v - want[p * size + i]!), id).toBeLessThan(2e-6));
+      }
+    }
+  });
+});
