@@ -1,1 +1,15 @@
-export {};
+export { describe, type DescribeOptions } from './describe.js';
+export { inpainted, type Known } from './inpaint.js';
+export * from './load.js';
+export type { Metadata, StageMetadata } from './metadata.js';
+export { grids, solvers, type Grid } from './names.js';
+export type * from './options.js';
+export * from './pictures/generated-image.js';
+export { maskOf, pictureOf, resized, rgbaOf, tensorOf, type PictureInput } from './pictures/input.js';
+export * from './pictures/picture-error.js';
+export * from './pictures/png.js';
+export * from './pipeline.js';
+export type { BaseStage, Stage, StageDefaults, Upsampler } from './stage.js';
+export type { GenerationStep } from './step.js';
+export { version } from './version.js';
+export type { Warning } from './warnings.js';

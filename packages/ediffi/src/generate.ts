@@ -1,0 +1,134 @@
+import { float32, Generator, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
+import { planText, type Metadata, type StageMetadata } from './metadata.js';
+import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
+import { GeneratedImage } from './pictures/generated-image.js';
+import { pictureOf } from './pictures/input.js';
+import type { PipelineParts } from './pipeline.js';
+import { planCalls } from './plan.js';
+import { encodeTexts } from './prompts.js';
+import { resolveRequest, type Request } from './request.js';
+import type { StageRun } from './resolve.js';
+import { sample, type Conditions } from './sample.js';
+import { expertAt, isUpsampler } from './stage.js';
+import type { GenerationStep } from './step.js';
+import { version } from './version.js';
+import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
+
+/** The whole way from prompt to pictures: check, plan, encode once, run each stage. */
+export async function* paintPictures(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const request = resolveRequest(parts, prompt, options);
+  const plans = await Promise.all(request.runs.map(planCalls));
+  const conditions = await conditionsOf(parts, request, signal);
+  const total = request.runs.reduce((sum, run) => sum + run.sigmas.length - 1, 0);
+  let done = 0;
+  let pictures: HostTensor | undefined;
+  for (const [i, run] of request.runs.entries()) {
+    const unit = isUpsampler(run.stage) ? run.stage.residualScale : 1;
+    const steps = sample(run, conditions, {
+      generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
+      ...(pictures && { low: pictures }),
+      ...(request.image && (i === 0 || request.mask) && { image: request.image }),
+      ...(request.mask && { mask: request.mask }),
+      ...(signal && { signal }),
+    });
+    pictures = yield* mapped(steps, ({ sigma, sigmaNext, denoised }): GenerationStep => ({
+      stage: run.stage.name,
+      expert: expertAt(run.stage, sigma / unit),
+      index: done++,
+      count: total,
+      sigma,
+      sigmaNext,
+      preview: async (picture = 0) => pictureOf((await denoised.toHost()) as HostTensor, picture),
+    }));
+  }
+  const metadata = metadataOf(parts, request, prompt, options, plans);
+  const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans)];
+  return request.seeds.map((seed, i) => new GeneratedImage(one(pictures!, i), { ...metadata, seed }, warnings));
+}
+
+/** Passes steps on under another form; forwards `return` so that a `break` reaches the solver. */
+async function* mapped<A, B, R>(source: AsyncGenerator<A, R, void>, form: (value: A) => B): AsyncGenerator<B, R, void> {
+  try {
+    for (;;) {
+      const { done, value } = await source.next();
+      if (done) return value;
+      yield form(value);
+    }
+  } finally {
+    await source.return(undefined as R);
+  }
+}
+
+/** Stage 0 is torch's own stream of the seed; the others get streams of their own, so that steps of one do not change another. */
+const stageSeed = (seed: number, stage: number): bigint => BigInt(seed) + BigInt(stage) * 0x9e3779b1n;
+
+async function conditionsOf(parts: PipelineParts, request: Request, signal: Abort | undefined): Promise<Conditions> {
+  const call = signal ? { signal } : {};
+  const plain = await encodeTexts(request.texts, parts.encoders, { ...call, ...(request.paint && { paint: request.paint }) });
+  const negative = await encodeTexts(request.negative, parts.encoders, call);
+  return { plain, negative, styled: await withStyle(plain, parts, request, call), window: request.style?.window ?? {} };
+}
+
+/** The conditioning with the reference picture's embedding times the strength; strength 0 is no style at all. */
+async function withStyle(plain: Conditioning, parts: PipelineParts, { style }: Request, call: { signal?: Abort }): Promise<Conditioning> {
+  if (!style || style.strength === 0) return plain;
+  const embedding = await parts.imageEncoder!.encode(style.picture, call);
+  if (style.strength === 1) return { ...plain, embeddings: { ...plain.embeddings, 'clip-image': embedding } };
+  const tokens = await lincomb([style.strength, embedding.tokens]);
+  const pooled = embedding.pooled && (await lincomb([style.strength, embedding.pooled]));
+  return { ...plain, embeddings: { ...plain.embeddings, 'clip-image': { ...embedding, tokens, ...(pooled && { pooled }) } } };
+}
+
+const one = (batch: HostTensor, index: number): HostTensor => {
+  const size = batch.data.length / batch.shape[0]!;
+  return float32(batch.data.slice(index * size, (index + 1) * size), batch.shape.slice(1));
+};
+
+type Plans = readonly (readonly { readonly name: string; readonly calls: number }[])[];
+
+function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, options: GenerateOptions | BatchOptions, plans: Plans): Omit<Metadata, 'seed'> {
+  const stages = request.runs.map((run: StageRun, i): StageMetadata => ({
+    name: run.stage.name,
+    width: run.width,
+    height: run.height,
+    solver: run.solverName,
+    grid: run.gridName,
+    steps: run.sigmas.length - 1,
+    sigmaMax: run.sigmas[0]!,
+    guidance: typeof run.scale === 'function' ? 'function of sigma' : run.scale,
+    experts: plans[i]!,
+  }));
+  const { paint, style, share, image, mask } = request;
+  return {
+    prompt,
+    ...(options.negative !== undefined && { negative: options.negative }),
+    encoders: Object.keys(request.texts),
+    plan: planText(stages),
+    stages,
+    ...(paint && { paint: { phrases: paint.regions.map((region) => region.phrase), statistic: paint.statistic } }),
+    ...(style && { style: { strength: style.strength } }),
+    ...(image && { image: { strength: share, masked: mask !== undefined } }),
+    versions: { ediffi: version, ...parts.versions },
+  };
+}
+
+function warningsOf(parts: PipelineParts, request: Request, { plain, negative }: Conditions): Warning[] {
+  const texts = [...new Set([...Object.values(request.texts), ...Object.values(request.negative)])];
+  const both = [plain.embeddings, negative.embeddings];
+  const seen = new Set<string>();
+  const words = both.flatMap((embeddings) => wordWarnings(texts, embeddings, parts.words)).filter((w) => !seen.has(w.message) && seen.add(w.message));
+  return [...words, ...both.flatMap(truncationWarnings)];
+}
+
+/** Experts that a whole schedule never reaches: usually too few steps. */
+function idleExperts(parts: PipelineParts, request: Request, plans: Plans): Warning[] {
+  if (request.share < 1) return [];
+  return request.runs.flatMap((run, i) => {
+    const all = (run.stage.denoiser as { experts?: readonly { readonly name: string }[] }).experts ?? [];
+    return all
+      .filter(({ name }) => !plans[i]!.some((planned) => planned.name === name))
+      .map(({ name }): Warning => ({ kind: 'idle-expert', expert: name, message: `${run.stage.name}: the expert "${name}" gets no step — use more steps or another grid` }));
+  });
+}

@@ -1,0 +1,109 @@
+import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend, type Denoiser, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { clipImageEncoder, clipTextEncoder, t5Encoder, type ImageEncoder } from '@ediffi/encoders';
+import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
+import { ortNode } from '@ediffi/backends/ort-node';
+import { Cascade, Pipeline, type PipelineParts } from './pipeline.js';
+import { SharedLoads } from './shared-loads.js';
+import type { BaseStage, Stage, Upsampler } from './stage.js';
+
+/** Options of loadEdiffi and loadBase. */
+export interface LoadEdiffiOptions extends LoadModelOptions {
+  /** What runs the graphs; the caller's to dispose. Default: onnxruntime-node in worker threads, disposed with the pipeline. */
+  readonly backend?: Backend;
+  /** Threads inside one operator. Default: the backend's (1: the same bytes on every machine). */
+  readonly threads?: number;
+  /** How many experts of a stage may be in memory at once. Default: all. */
+  readonly resident?: number;
+  readonly signal?: Abort;
+}
+
+/** Opens the embedded eDiff-I with its super-resolution stage. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files. */
+export async function loadEdiffi(options: LoadEdiffiOptions = {}): Promise<Cascade> {
+  const { parts, owned } = await open(options);
+  return new Cascade({ ...parts, upsamplers: parts.upsamplers ?? [] }, owned);
+}
+
+/** Opens the embedded eDiff-I without super-resolution: pictures of the base's own size. */
+export async function loadBase(options: LoadEdiffiOptions = {}): Promise<Pipeline> {
+  const { parts: { upsamplers: _, ...parts }, owned } = await open(options);
+  return new Pipeline(parts, owned);
+}
+
+async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts; owned: { dispose(): Promise<void> }[] }> {
+  options.signal?.throwIfAborted();
+  const model = await loadModel(options);
+  const backend = options.backend ?? ortNode();
+  const owned: { dispose(): Promise<void> }[] = options.backend ? [] : [backend];
+  const graphs = new SharedLoads(model, backend, options.threads);
+  const own = <T extends { dispose(): Promise<void> }>(part: T): T => (owned.unshift(part), part);
+  const { card } = model;
+  const encoders: Record<string, PromptEncoder> = {};
+  let imageEncoder: ImageEncoder | undefined;
+  for (const [name, { file, width, length = 0, tokenizer, size }] of Object.entries(card.encoders)) {
+    if (tokenizer !== undefined) {
+      const make = name === 't5' ? t5Encoder : clipTextEncoder;
+      encoders[name] = own(lazyEncoder(name, width, length, async () => make(await graphs.session(file), await model.tokenizer(tokenizer), { length, width })));
+    } else if (size !== undefined) imageEncoder = own(lazyImageEncoder(width, size, async () => clipImageEncoder(await graphs.session(file), { size, width })));
+  }
+  const stages = card.stages.map((stage) => stageOf(stage, model, graphs, options, own));
+  const [base, ...upsamplers] = stages;
+  const parts: PipelineParts = {
+    encoders,
+    ...(imageEncoder && { imageEncoder }),
+    base: base as BaseStage,
+    ...(upsamplers.length > 0 && { upsamplers: upsamplers as Upsampler[] }),
+    words: card.words,
+    versions: { [card.name]: card.version },
+  };
+  return { parts, owned };
+}
+
+function stageOf(card: CardStage, model: Model, graphs: SharedLoads, options: LoadEdiffiOptions, own: <T extends { dispose(): Promise<void> }>(part: T) => T): Stage {
+  const { name, sigmaData, cNoise, sigmaMin, sigmaMax, experts, defaults } = card;
+  const denoiserOf = async (file: string, instrument?: Instrumentation): Promise<Denoiser> => precondition(sessionNetwork(await graphs.session(file, instrument)), { sigmaData, sigmaMin, sigmaMax, noise: cNoise });
+  const ensemble = (instrument?: Instrumentation): ExpertEnsemble =>
+    own(
+      new ExpertEnsemble(
+        experts.map(({ file, name, sigmaMin, sigmaMax, guidance }) => ({ name, sigmaMin, sigmaMax, ...(guidance !== undefined && { guidance }), denoiser: () => denoiserOf(file, instrument) })),
+        options.resident === undefined ? {} : { resident: options.resident },
+      ),
+    );
+  const painted = new Map<string, ExpertEnsemble>();
+  const files = model.card.files;
+  return {
+    name,
+    denoiser: ensemble(),
+    painted: (statistic) => {
+      const known = painted.get(statistic) ?? ensemble({ regions: true, statistic });
+      painted.set(statistic, known);
+      return known;
+    },
+    defaults,
+    widths: Object.fromEntries(Object.entries(model.card.encoders).map(([encoder, { width }]) => [encoder, width])),
+    parameters: Object.fromEntries(experts.map((expert) => [expert.name, files[expert.file]!.parameters])),
+    ...(card.factor === undefined ? { size: card.size!, multiple: card.multiple! } : { factor: card.factor, residualScale: card.residualScale!, augmentation: card.augmentation! }),
+  } as Stage;
+}
+
+/** An encoder that loads when it is first asked to encode. */
+function lazyEncoder(name: string, width: number, length: number, load: () => Promise<PromptEncoder>): PromptEncoder {
+  const lazy = once(load);
+  return { name, width, length, encode: async (prompts, call) => (await lazy.value()).encode(prompts, call), dispose: lazy.dispose };
+}
+
+function lazyImageEncoder(width: number, size: number, load: () => Promise<ImageEncoder>): ImageEncoder {
+  const lazy = once(load);
+  return { name: 'clip-image', width, size, encode: async (pictures, call) => (await lazy.value()).encode(pictures, call), dispose: lazy.dispose };
+}
+
+function once<T extends { dispose(): Promise<void> }>(load: () => Promise<T>): { value: () => Promise<T>; dispose: () => Promise<void> } {
+  let loading: Promise<T> | undefined;
+  return {
+    value: () => {
+      loading ??= load();
+      loading.catch(() => (loading = undefined)); // a failed load is tried again
+      return loading;
+    },
+    dispose: async () => (await loading?.catch(() => undefined))?.dispose(),
+  };
+}

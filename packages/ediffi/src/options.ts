@@ -1,0 +1,69 @@
+import type { Abort, CanvasOptions, GuidanceOptions, GuidanceScale, PaintedPhrase, PaintOptions, PaintWithWords, Region } from '@ediffi/core';
+import type { Solver } from '@ediffi/sampler';
+import type { Grid } from './names.js';
+import type { PictureInput } from './pictures/input.js';
+
+/** One text for all encoders, or one per encoder (an absent one gets none). */
+export type Prompt = string | { readonly t5?: string; readonly clip?: string };
+
+/** Guidance: the scale, a function of σ, or all of its options. */
+export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
+
+/** A coloured canvas or masks, as an alternative to a ready-made PaintWithWords. */
+export type Paint =
+  | PaintWithWords
+  | ({ readonly canvas: PictureInput; readonly colors: Readonly<Record<string, PaintedPhrase>> } & PaintOptions & CanvasOptions)
+  | ({ readonly regions: readonly Region[] } & PaintOptions);
+
+/** A reference picture whose look is taken over through the CLIP image slot. */
+export interface Style {
+  readonly image: PictureInput;
+  /** Factor on the embedding, 0 (off) to 2; default 1. The paper has no such knob: 1 is the paper. */
+  readonly strength?: number;
+  /** σ range (from, to] in which the style acts. */
+  readonly window?: { readonly from?: number; readonly to?: number };
+}
+
+/** What may be set for each stage on its own. */
+export interface StageOptions {
+  /** Network evaluations are steps × the solver's calls per step. */
+  readonly steps?: number;
+  readonly solver?: string | Solver;
+  /** How σ is spread, or the σ list itself (decreasing; a final 0 ends in a clean picture). */
+  readonly grid?: string | Grid | Float64Array;
+  readonly guidance?: Guidance;
+  /** Super-resolution stages: standard deviation of the noise added to the picture they are given. */
+  readonly augmentation?: number;
+}
+
+/** Options of generate and stream. Steps, solver, grid and guidance are those of the base stage. */
+export interface CommonOptions extends StageOptions {
+  /** What the picture should not be. Default: no conditioning at all, as in the paper. */
+  readonly negative?: Prompt;
+  /** Size of the finished picture in pixels. */
+  readonly width?: number;
+  readonly height?: number;
+  readonly paint?: Paint;
+  readonly style?: Style;
+  /** Start from this picture instead of from noise; `strength` says how much of it to give up. */
+  readonly image?: PictureInput;
+  /** Share of the noise schedule that is run on `image`, over 0 to 1. Default 0.6, or 1 with a mask. */
+  readonly strength?: number;
+  /** Where `image` may change: white is repainted, black is kept. */
+  readonly mask?: PictureInput;
+  /** Which text encoders read the prompt, such as ['t5']; the others get zeros. Default: all. */
+  readonly encoders?: readonly string[];
+  /** By name: settings of the super-resolution stages. */
+  readonly stages?: Readonly<Record<string, StageOptions>>;
+  /** false: stop after the base stage. */
+  readonly upscale?: boolean;
+  readonly signal?: Abort;
+}
+
+/** One picture. Without a seed, one is drawn and reported in the metadata. */
+export interface GenerateOptions extends CommonOptions {
+  readonly seed?: number;
+}
+
+/** Several pictures of one prompt: a list of seeds, or `count` seeds from `seed` on. A picture does not depend on its batch mates. */
+export type BatchOptions = CommonOptions & ({ readonly seed: readonly number[] } | { readonly seed?: number; readonly count: number });

@@ -1,0 +1,137 @@
+import type { Denoiser, Expert, ExpertEnsemble, PromptEncoder } from '@ediffi/core';
+import type { ImageEncoder } from '@ediffi/encoders';
+import type { ModelCard } from '@ediffi/model';
+import { OptionError } from '@ediffi/core';
+import { describe, type DescribeOptions } from './describe.js';
+import { paintPictures } from './generate.js';
+import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
+import type { GeneratedImage } from './pictures/generated-image.js';
+import { checkWidths } from './prompts.js';
+import { planCalls } from './plan.js';
+import { resolveRuns } from './request.js';
+import type { BaseStage, Stage, Upsampler } from './stage.js';
+import type { GenerationStep } from './step.js';
+
+/** What a pipeline is made of. Whoever made the parts disposes them; a pipeline from a loader disposes what the loader opened. */
+export interface PipelineParts {
+  /** Text encoders by the name their embedding has in the conditioning: 't5', 'clip'. Any subset is legal. */
+  readonly encoders: Readonly<Record<string, PromptEncoder>>;
+  /** For style: reference pictures. */
+  readonly imageEncoder?: ImageEncoder;
+  readonly base: BaseStage;
+  readonly upsamplers?: readonly Upsampler[];
+  /** Words the model knows, for warnings. */
+  readonly words?: ModelCard['words'];
+  /** Names and versions that go into metadata. */
+  readonly versions?: Readonly<Record<string, string>>;
+}
+
+/** Changes to a pipeline: any part, or single experts by name. */
+export interface PipelineChanges extends Partial<PipelineParts> {
+  readonly experts?: Readonly<Record<string, Denoiser | (() => Promise<Denoiser>)>>;
+}
+
+interface Disposable {
+  dispose(): Promise<void>;
+}
+
+/** Prompt → picture: encoders, a base stage and, in a Cascade, super-resolution stages. Immutable; `with` makes variants. */
+export class Pipeline {
+  readonly parts: PipelineParts;
+  readonly #owned: readonly Disposable[];
+
+  /** Throws ShapeError when an encoder's width is not the one a stage takes. `owned` is disposed with the pipeline. */
+  constructor(parts: PipelineParts, owned: readonly Disposable[] = []) {
+    const { imageEncoder } = parts;
+    checkWidths({ ...parts.encoders, ...(imageEncoder && { 'clip-image': imageEncoder }) }, [parts.base, ...(parts.upsamplers ?? [])]);
+    this.parts = parts;
+    this.#owned = owned;
+  }
+
+  /** One picture, or several with a list of seeds or a count. Rejects with a typed error before any work on illegal options, with signal.reason on abort. */
+  generate(prompt: Prompt, options: BatchOptions): Promise<GeneratedImage[]>;
+  generate(prompt: Prompt, options?: GenerateOptions): Promise<GeneratedImage>;
+  async generate(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Promise<GeneratedImage | GeneratedImage[]> {
+    const steps = paintPictures(this.parts, prompt, options);
+    for (;;) {
+      const { done, value } = await steps.next();
+      if (done) return isBatch(options) ? value : value[0]!;
+    }
+  }
+
+  /** The same, a step at a time: `for await (const { sigma, expert, preview } of …)`; `break` stops the work. */
+  stream(prompt: Prompt, options: BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void>;
+  stream(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<GenerationStep, GeneratedImage, void>;
+  async *stream(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): AsyncGenerator<GenerationStep, GeneratedImage | GeneratedImage[], void> {
+    const pictures = yield* paintPictures(this.parts, prompt, options);
+    return isBatch(options) ? pictures : pictures[0]!;
+  }
+
+  /** Network calls per stage and expert that these options lead to, before running anything. */
+  async plan(options: GenerateOptions | BatchOptions = {}): Promise<{ stage: string; experts: readonly { name: string; calls: number }[] }[]> {
+    return Promise.all(resolveRuns(this.parts, options).runs.map(async (run) => ({ stage: run.stage.name, experts: await planCalls(run) })));
+  }
+
+  /** Parameters, noise intervals and calls as text; with `measure`, milliseconds per network call on this machine. */
+  describe(options: DescribeOptions = {}): Promise<string> {
+    return describe(this.parts, options);
+  }
+
+  /** A variant; this pipeline is untouched. Throws OptionError for an expert that no stage has. */
+  with(changes: PipelineChanges): Pipeline {
+    return new Pipeline(...changed(this.parts, changes));
+  }
+
+  /** Releases what this pipeline opened itself. Idempotent. */
+  async dispose(): Promise<void> {
+    await Promise.all(this.#owned.map((part) => part.dispose()));
+  }
+}
+
+/** A pipeline with super-resolution stages. */
+export class Cascade extends Pipeline {
+  /** Throws OptionError when there is no stage that enlarges. */
+  constructor(parts: PipelineParts & { readonly upsamplers: readonly Upsampler[] }, owned: readonly Disposable[] = []) {
+    if (parts.upsamplers.length === 0) throw new OptionError('upsamplers', '[]', 'at least one stage that enlarges; for the base alone use Pipeline');
+    super(parts, owned);
+  }
+
+  override with(changes: PipelineChanges): Cascade {
+    const [parts, owned] = changed(this.parts, changes);
+    return new Cascade({ ...parts, upsamplers: parts.upsamplers ?? [] }, owned);
+  }
+}
+
+const isBatch = (options: GenerateOptions | BatchOptions): options is BatchOptions => Array.isArray(options.seed) || ('count' in options && options.count !== undefined);
+
+function changed(parts: PipelineParts, { experts = {}, ...changes }: PipelineChanges): [PipelineParts, Disposable[]] {
+  let next: PipelineParts = { ...parts, ...changes };
+  const owned: Disposable[] = [];
+  for (const [name, denoiser] of Object.entries(experts)) {
+    const swap = <S extends Stage>(stage: S): S => (ensembleOf(stage)?.experts.some((expert) => expert.name === name) ? swapped(stage, name, denoiser, owned) : stage);
+    const base = swap(next.base);
+    const upsamplers = next.upsamplers?.map(swap);
+    if (base === next.base && (upsamplers ?? []).every((stage, i) => stage === next.upsamplers![i])) {
+      const known = [next.base, ...(next.upsamplers ?? [])].flatMap((stage) => ensembleOf(stage)?.experts.map((expert) => expert.name) ?? []);
+      throw new OptionError('expert name', name, `one of ${known.join(', ')}`);
+    }
+    next = { ...next, base, ...(upsamplers && { upsamplers }) };
+  }
+  return [next, owned];
+}
+
+function ensembleOf(stage: Stage): ExpertEnsemble | undefined {
+  return 'experts' in stage.denoiser && 'with' in stage.denoiser ? (stage.denoiser as ExpertEnsemble) : undefined;
+}
+
+/** The stage with one expert exchanged, both plain and painted. The new ensembles load anew what they need and are disposed with the variant. */
+function swapped<S extends Stage>(stage: S, name: string, denoiser: Expert['denoiser'], owned: Disposable[]): S {
+  const own = (ensemble: ExpertEnsemble): ExpertEnsemble => (owned.push(ensemble), ensemble);
+  const made = new Map<string, ExpertEnsemble>();
+  const painted = (statistic: 'max' | 'std'): Denoiser => {
+    const known = made.get(statistic) ?? own((stage.painted!(statistic) as ExpertEnsemble).with(name, denoiser));
+    made.set(statistic, known);
+    return known;
+  };
+  return { ...stage, denoiser: own(ensembleOf(stage)!.with(name, denoiser)), ...(stage.painted && { painted }) };
+}

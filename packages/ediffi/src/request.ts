@@ -1,0 +1,59 @@
+import { finiteNumber, OptionError, type HostTensor, type PaintWithWords } from '@ediffi/core';
+import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
+import { tensorOf } from './pictures/input.js';
+import type { PipelineParts } from './pipeline.js';
+import { checkPaint, chosenEncoders, textsOf } from './prompts.js';
+import { resolveImage, resolvePaint, resolveSeeds, resolveSize, resolveStage, type StageRun } from './resolve.js';
+
+/** Everything a generation needs, checked. */
+export interface Request {
+  readonly texts: Readonly<Record<string, string>>;
+  readonly negative: Readonly<Record<string, string>>;
+  readonly seeds: readonly number[];
+  readonly runs: readonly StageRun[];
+  readonly paint?: PaintWithWords;
+  readonly style?: { readonly picture: HostTensor; readonly strength: number; readonly window: { readonly from?: number; readonly to?: number } };
+  readonly image?: HostTensor;
+  readonly mask?: HostTensor;
+  readonly share: number;
+}
+
+const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'signal'];
+
+/** The stages that will run, with their settings. Throws the typed error of the first illegal option. */
+export function resolveRuns(parts: PipelineParts, options: GenerateOptions | BatchOptions): { runs: StageRun[]; share: number; image?: HostTensor; mask?: HostTensor } {
+  const { base } = parts;
+  const odd = Object.keys(options).find((name) => !COMMON.includes(name));
+  if (odd !== undefined) throw new OptionError('option', odd, `one of ${COMMON.join(', ')}`);
+  const upsamplers = options.upscale === false ? [] : (parts.upsamplers ?? []);
+  const settings = options.stages ?? {};
+  const names = (parts.upsamplers ?? []).map((stage) => stage.name);
+  const unknown = Object.keys(settings).find((name) => name !== base.name && !names.includes(name));
+  if (unknown !== undefined) throw new OptionError('stages', unknown, `some of ${[base.name, ...names].join(', ')}`);
+  const source = resolveImage(options);
+  const { steps, solver, grid, guidance } = options;
+  const own = { ...(steps !== undefined && { steps }), ...(solver !== undefined && { solver }), ...(grid !== undefined && { grid }), ...(guidance !== undefined && { guidance }) };
+  let size = resolveSize(base, upsamplers.reduce((factor, stage) => factor * stage.factor, 1), options);
+  const runs = [resolveStage(base, { ...settings[base.name], ...own }, size, source.share)];
+  for (const stage of upsamplers) {
+    size = { width: size.width * stage.factor, height: size.height * stage.factor };
+    runs.push(resolveStage(stage, settings[stage.name] ?? {}, size));
+  }
+  return { runs, ...source };
+}
+
+/** Checks every option against the pipeline. Throws a typed error before anything is encoded or loaded. */
+export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): Request {
+  const chosen = chosenEncoders(options.encoders, parts.encoders);
+  const texts = textsOf(prompt, chosen);
+  const negative = options.negative === undefined ? {} : textsOf(options.negative, chosen, 'negative');
+  const paint = options.paint && resolvePaint(options.paint, parts.base.defaults?.paint);
+  if (paint) checkPaint(paint, texts);
+  const style = options.style && resolveStyle(options.style, parts);
+  return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...resolveRuns(parts, options) };
+}
+
+function resolveStyle(style: NonNullable<GenerateOptions['style']>, parts: PipelineParts): NonNullable<Request['style']> {
+  if (!parts.imageEncoder) throw new OptionError('style', 'a picture', 'a pipeline with an image encoder; this one has none');
+  return { picture: tensorOf(style.image, 'style'), strength: finiteNumber('style strength', style.strength ?? 1, 0, 2), window: style.window ?? {} };
+}

@@ -1,0 +1,103 @@
+import { checkSigma, finiteNumber, integer, OptionError, PaintWithWords, SigmaRangeError, type GuidanceScale, type HostTensor, type Threshold } from '@ediffi/core';
+import type { SigmaRange, Solver } from '@ediffi/sampler';
+import { grids, named, solvers } from './names.js';
+import type { BatchOptions, GenerateOptions, Guidance, Paint, StageOptions } from './options.js';
+import { maskOf, rgbaOf, tensorOf, type PictureInput } from './pictures/input.js';
+import { isUpsampler, type BaseStage, type Stage, type Upsampler } from './stage.js';
+
+/** The settings of one stage, checked and complete. σ are in units of its picture. */
+export interface StageRun {
+  readonly stage: BaseStage | Upsampler;
+  readonly width: number;
+  readonly height: number;
+  readonly solver: Solver;
+  readonly solverName: string;
+  readonly gridName: string;
+  readonly sigmas: Float64Array;
+  readonly scale: GuidanceScale;
+  readonly guidance: { readonly window?: { readonly from?: number; readonly to?: number }; readonly rescale?: number };
+  readonly threshold: Threshold;
+  readonly augmentation: number;
+}
+
+const fallback = { solver: 'dpmpp2m', grid: 'karras', steps: 25, guidance: 1 };
+
+/** Noise range of a stage in units of its picture. */
+export function rangeOf(stage: Stage): SigmaRange {
+  const s = isUpsampler(stage) ? stage.residualScale : 1;
+  return { sigmaMin: stage.denoiser.sigmaMin * s, sigmaMax: stage.denoiser.sigmaMax * s };
+}
+
+/** Checks one stage's settings against the stage. Throws OptionError or SigmaRangeError. */
+export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions, size: { readonly width: number; readonly height: number }, share = 1): StageRun {
+  const defaults = { ...fallback, ...stage.defaults };
+  const solver = named('solver', options.solver ?? defaults.solver, solvers);
+  const steps = integer('steps', options.steps ?? defaults.steps, 1, 10_000);
+  const given = options.grid ?? defaults.grid;
+  const grid = given instanceof Float64Array ? { name: 'explicit', value: () => given } : named('grid', given, grids);
+  const all = grid.value(steps, rangeOf(stage));
+  checkGrid(all, rangeOf(stage), stage.name);
+  const kept = Math.max(1, Math.round((all.length - 1) * share));
+  const { scale, threshold = 'static', ...guidance } = guidanceOf(options.guidance ?? defaults.guidance);
+  if (typeof scale === 'number') finiteNumber('guidance', scale);
+  if (guidance.rescale !== undefined) finiteNumber('guidance rescale', guidance.rescale, 0, 1);
+  if (typeof threshold === 'object') finiteNumber('dynamic threshold quantile', threshold.dynamic, Number.MIN_VALUE, 1);
+  const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
+  return { stage, ...size, solver: solver.value, solverName: solver.name, gridName: grid.name, sigmas: all.slice(all.length - 1 - kept), scale, guidance, threshold, augmentation };
+}
+
+function guidanceOf(guidance: Guidance): Exclude<Guidance, GuidanceScale> {
+  return typeof guidance === 'object' && guidance !== null ? guidance : { scale: guidance };
+}
+
+/** Refuses σ that do not decrease or leave the model's range; a final 0 is allowed. Throws SigmaRangeError. */
+function checkGrid(sigmas: Float64Array, range: SigmaRange, who: string): void {
+  if (sigmas.length < 2) throw new SigmaRangeError(`grid: at least two noise levels make a step, got ${sigmas.length}`, Number.NaN);
+  sigmas.forEach((sigma, i) => {
+    if (sigma === 0 && i === sigmas.length - 1) return;
+    checkSigma(sigma, range.sigmaMin, range.sigmaMax, who);
+    if (i > 0 && !(sigma < sigmas[i - 1]!)) throw new SigmaRangeError(`grid: σ must decrease, got ${sigmas[i - 1]} → ${sigma} at index ${i}`, sigma);
+  });
+}
+
+/** The seeds of a call. Throws OptionError for none, negative ones or fractions. */
+export function resolveSeeds(options: GenerateOptions | BatchOptions): number[] {
+  const legal = (seed: number): number => integer('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  if (Array.isArray(options.seed)) {
+    if (options.seed.length === 0) throw new OptionError('seed', '[]', 'at least one seed');
+    return (options.seed as readonly number[]).map(legal);
+  }
+  const first = legal((options.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32));
+  const count = 'count' in options ? integer('count', options.count, 1, 4096) : 1;
+  return Array.from({ length: count }, (_, i) => legal(first + i));
+}
+
+/** Size of the base picture for a finished picture of width × height. Throws OptionError unless it fits the model. */
+export function resolveSize(base: BaseStage, factor: number, options: { readonly width?: number; readonly height?: number }): { width: number; height: number } {
+  const edge = (name: 'width' | 'height'): number => {
+    const unit = base.multiple * factor;
+    const value = integer(name, options[name] ?? base.size * factor, unit, 8192);
+    if (value % unit !== 0) throw new OptionError(name, value, `a multiple of ${unit}, such as ${Math.round(value / unit) * unit || unit}`);
+    return value / factor;
+  };
+  return { width: edge('width'), height: edge('height') };
+}
+
+/** PaintWithWords from whatever form it was given in. Throws ShapeError, OptionError or PictureError. */
+export function resolvePaint(paint: Paint, strength?: number): PaintWithWords {
+  if (paint instanceof PaintWithWords || 'map' in paint) return paint as PaintWithWords;
+  const options = { ...(strength !== undefined && { strength }), ...paint };
+  if ('regions' in paint) return new PaintWithWords(paint.regions, options);
+  return PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
+}
+
+/** The picture to start from, its mask and how much of the schedule to run. Throws OptionError, ShapeError or PictureError. */
+export function resolveImage(options: { readonly image?: PictureInput; readonly mask?: PictureInput; readonly strength?: number }): { image?: HostTensor; mask?: HostTensor; share: number } {
+  if (options.image === undefined) {
+    if (options.mask !== undefined) throw new OptionError('mask', 'given without image', 'an image whose masked part is repainted');
+    if (options.strength !== undefined) throw new OptionError('strength', options.strength, 'an image to start from; for paint and style, set their own strength');
+    return { share: 1 };
+  }
+  const strength = finiteNumber('strength', options.strength ?? (options.mask === undefined ? 0.6 : 1), Number.MIN_VALUE, 1);
+  return { image: tensorOf(options.image, 'image'), share: strength, ...(options.mask !== undefined && { mask: maskOf(options.mask, 'mask') }) };
+}

@@ -1,0 +1,43 @@
+import type { Backend, Instrumentation, Session } from '@ediffi/core';
+import type { Model } from '@ediffi/model';
+
+interface Entry {
+  readonly loading: Promise<Session>;
+  users: number;
+}
+
+/** Loads each graph once for everyone who uses it (an ensemble and its variants), and releases it with the last user. */
+export class SharedLoads {
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(
+    readonly model: Model,
+    readonly backend: Backend,
+    readonly threads?: number,
+  ) {}
+
+  /** A session of its own dispose(), over a shared graph. */
+  async session(file: string, instrument?: Instrumentation): Promise<Session> {
+    const key = `${file} ${JSON.stringify(instrument ?? {})}`;
+    const entry = this.#entries.get(key) ?? this.#load(key, file, instrument);
+    entry.users++;
+    const session = await entry.loading;
+    let open = true;
+    const dispose = async (): Promise<void> => {
+      if (!open) return;
+      open = false;
+      if (--entry.users > 0) return;
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+      await session.dispose();
+    };
+    return { ...session, dispose };
+  }
+
+  #load(key: string, file: string, instrument?: Instrumentation): Entry {
+    const loading = this.backend.load(this.model.source(file), { ...(this.threads !== undefined && { threads: this.threads }), ...(instrument && { instrument }) });
+    const entry: Entry = { loading, users: 0 };
+    this.#entries.set(key, entry);
+    loading.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));
+    return entry;
+  }
+}

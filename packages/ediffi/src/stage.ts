@@ -1,0 +1,51 @@
+import type { Denoiser } from '@ediffi/core';
+
+/** What a stage does unless told otherwise. */
+export interface StageDefaults {
+  readonly solver?: string;
+  readonly grid?: string;
+  readonly steps?: number;
+  readonly guidance?: number;
+  /** w′ of paint-with-words. */
+  readonly paint?: number;
+}
+
+/** One network (or ensemble) that works at one size. */
+export interface Stage {
+  readonly name: string;
+  readonly denoiser: Denoiser;
+  /** The same network with region inputs, for paint-with-words; absent: `denoiser` is used for that too. */
+  readonly painted?: (statistic: 'max' | 'std') => Denoiser;
+  readonly defaults?: StageDefaults;
+  /** Width of each encoder's embedding that the network takes; encoders of another width are refused. */
+  readonly widths?: Readonly<Record<string, number>>;
+  /** Parameters per expert, for describe(). */
+  readonly parameters?: Readonly<Record<string, number>>;
+}
+
+/** The stage that makes the composition. */
+export interface BaseStage extends Stage {
+  /** Edge length it was trained at, in pixels. */
+  readonly size: number;
+  /** What width and height must be multiples of. */
+  readonly multiple: number;
+}
+
+/** A stage that enlarges. Its denoiser works on the residual to the enlarged picture. */
+export interface Upsampler extends Stage {
+  readonly factor: number;
+  /** Scale s of the residual: x = up + s·r. */
+  readonly residualScale: number;
+  /** Default standard deviation of the noise added to the picture it is given. */
+  readonly augmentation: number;
+  /** Graph inputs for the low-resolution picture and for the noise level added to it. */
+  readonly inputs?: { readonly lowRes: string; readonly augmentation: string };
+}
+
+export const isUpsampler = (stage: Stage): stage is Upsampler => 'factor' in stage;
+
+/** Name of the expert that answers at σ (in the denoiser's own units), or the stage's name when there is only one network. */
+export function expertAt(stage: Stage, sigma: number): string {
+  const ensemble = stage.denoiser as { at?: (sigma: number) => { readonly name: string } };
+  return typeof ensemble.at === 'function' ? ensemble.at(sigma).name : stage.name;
+}

@@ -1,0 +1,16 @@
+import type { Picture } from './pictures/png.js';
+
+/** One step of a generation. */
+export interface GenerationStep {
+  readonly stage: string;
+  /** The expert that answered at `sigma`. */
+  readonly expert: string;
+  /** Position in the whole generation, over all stages: 0 … count − 1. */
+  readonly index: number;
+  readonly count: number;
+  /** Noise before and after the step. */
+  readonly sigma: number;
+  readonly sigmaNext: number;
+  /** What the network expects the finished picture to be, decoded when asked for; call it before taking the next step. */
+  preview(picture?: number): Promise<Picture>;
+}
