@@ -2,7 +2,7 @@ import { CapabilityError, OptionError, SigmaRangeError, float32, floats, type De
 import { flowAlpha, gaussian } from '@ediffi/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deisRk, dpmpp2m, euler, eulerAncestral, exponential, heun, karras, linear, seededNoise, type Step } from './index.js';
+import { deisRk, dpmpp2m, euler, eulerAncestral, exponential, heun, karras, linear, seededNoise, type Solver, type Step } from './index.js';
 
 async function finish(steps: AsyncGenerator<Step, Tensor, void>): Promise<Tensor> {
   for (;;) {
@@ -44,7 +44,7 @@ describe('grids', () => {
 describe('solvers', () => {
   const x = float32([1.5, -0.5, 0.25], [1, 3]);
   const sigmas = karras(6, { sigmaMin: 0.05, sigmaMax: 10 });
-  const solvers = { euler, heun, dpmpp2m, deisRk, eulerAncestral };
+  const solvers: Record<string, Solver<object>> = { euler, heun, dpmpp2m, deisRk, eulerAncestral };
   for (const [name, solver] of Object.entries(solvers)) {
     it(`${name} lands on a constant denoiser's answer`, async () => {
       const constant: Denoise = async (y) => float32([0.3, -0.7, 0.1], y.shape);

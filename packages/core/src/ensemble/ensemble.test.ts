@@ -4,7 +4,7 @@ import { bind, CoverageError, cutSigma, expertInterval, ExpertEnsemble, float32,
 import { gaussian } from '../testing/index.js';
 
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
-  cases: { id: string; fn: string; args: Record<string, number>; in: Record<string, { data: number[] }>; out: Record<string, never> }[];
+  cases: { id: string; fn: string; args: Record<string, number>; in: Record<string, { data: number[] }>; out: unknown }[];
 };
 const x = float32([1, -1], [1, 2]);
 const model = (name: string, log: string[] = [], exact = gaussian(0.2, 0.5)): Denoiser<null> => ({
