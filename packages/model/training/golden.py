@@ -16,6 +16,7 @@ import torch
 
 import tokenizer_files
 from export import OUTPUTS, example, networks, rounded
+from unet import AttentionBlock
 
 
 def pack(tensor):
@@ -35,6 +36,43 @@ def small(kind):
     if kind.startswith("sr"):
         inputs |= {"sample": inputs["sample"][..., :64, :64], "low_res": inputs["low_res"][..., :16, :16]}
     return {k: v.contiguous() for k, v in inputs.items()}
+
+
+@torch.no_grad()
+def painted(network, inputs, statistic):
+    """Output and attention maps with S + strength·stat(S)·A in every cross-attention (eDiff-I §4.3), in PyTorch."""
+    generator = torch.Generator().manual_seed(4)
+    regions = {2: (torch.rand(1, 1, 256, 61, generator=generator) < 0.2).float(), 4: (torch.rand(1, 1, 64, 61, generator=generator) < 0.2).float()}
+    strength = torch.tensor([0.9, 0.0]).view(2, 1, 1, 1)
+    weights = {2: [], 4: []}
+    plain = AttentionBlock.attend
+
+    def attend(self, q, k, v, mask=None):
+        if mask is None:
+            return plain(self, q, k, v)
+        scores = torch.matmul(q * self.scale, k.transpose(-1, -2)) + mask
+        if statistic == "max":
+            scale = scores.amax((-2, -1), keepdim=True)
+        else:
+            real = (scores > -1000).float()
+            n = real.sum((-2, -1), keepdim=True)
+            mean = (scores * real).sum((-2, -1), keepdim=True) / n
+            scale = (((scores - mean) * real).square().sum((-2, -1), keepdim=True) / n).sqrt()
+        stride = 2 if scores.shape[-2] == 256 else 4
+        p = (scores + strength * scale * regions[stride]).softmax(-1)
+        weights[stride].append(p.mean(1))
+        out = torch.matmul(p, v)
+        b, h, n_, d = out.shape
+        return out.transpose(1, 2).reshape(b, n_, h * d)
+
+    AttentionBlock.attend = attend
+    try:
+        output = network(*inputs.values())
+    finally:
+        AttentionBlock.attend = plain
+    maps = {f"attention_s{s}": torch.stack(w).mean(0) for s, w in weights.items()}
+    feeds = {f"regions_s{s}": r for s, r in regions.items()} | {"regions_strength": strength}
+    return feeds, {"output": output, **maps}
 
 
 if __name__ == "__main__":
@@ -58,5 +96,10 @@ if __name__ == "__main__":
             "graph": f"{name}.onnx", "inputs": {k: pack(v) for k, v in inputs.items()},
             "outputs": {k: pack(v) for k, v in zip(OUTPUTS.get(name, ["output"]), held)}, "fp16": difference,
         }
+        if name == "base-middle":
+            golden["painted"] = {}
+            for statistic in ("max", "std"):
+                feeds, outputs = painted(rounded(copy.deepcopy(network)), inputs, statistic)
+                golden["painted"][statistic] = {"inputs": {k: pack(v) for k, v in feeds.items()}, "outputs": {k: pack(v) for k, v in outputs.items()}}
         (a.out / f"{name}.json").write_text(json.dumps(golden) + "\n")
         print(name, f"fp16 rounding changes the output by {difference:.2e}")
