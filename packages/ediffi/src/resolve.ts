@@ -98,6 +98,7 @@ export function resolveImage(options: { readonly image?: PictureInput; readonly 
     if (options.strength !== undefined) throw new OptionError('strength', options.strength, 'an image to start from; for paint and style, set their own strength');
     return { share: 1 };
   }
-  const strength = finiteNumber('strength', options.strength ?? (options.mask === undefined ? 0.6 : 1), Number.MIN_VALUE, 1);
+  const strength = options.strength ?? (options.mask === undefined ? 0.6 : 1);
+  if (!(strength > 0 && strength <= 1)) throw new OptionError('strength', strength, 'a number above 0, up to 1');
   return { image: tensorOf(options.image, 'image'), share: strength, ...(options.mask !== undefined && { mask: maskOf(options.mask, 'mask') }) };
 }

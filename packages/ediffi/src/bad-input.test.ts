@@ -1,0 +1,134 @@
+import { CapabilityError, CoverageError, ExpertEnsemble, float32, ModelError, OptionError, PhraseError, ShapeError, SigmaRangeError, zeros, type Backend, type Denoiser, type PromptEncoder, type Session } from '@ediffi/core';
+import { ortNode } from '@ediffi/backends/ort-node';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { encodePng, loadEdiffi, Pipeline, PictureError, type GenerateOptions, type PipelineParts } from './index.js';
+import { embeddedFolder, reportSkip } from './testing/embedded.js';
+
+reportSkip('bad-input.test.ts (files)');
+let work = 0;
+/** Counts every piece of work: nothing may be encoded or denoised before an error. */
+const denoiser: Denoiser = { sigmaMin: 0.01, sigmaMax: 40, alpha: () => 1, denoise: (x) => (work++, Promise.resolve(zeros(x.shape))), dispose: () => Promise.resolve() };
+const encoder = (name: string, width: number): PromptEncoder => ({
+  name,
+  width,
+  length: 4,
+  encode: (prompts) => (work++, Promise.resolve({ tokens: zeros([prompts.length, 4, width]), length: 4, spans: prompts.map(() => [{ start: 0, end: 1, column: 0 }]) })),
+  dispose: () => Promise.resolve(),
+});
+const parts: PipelineParts = { encoders: { t5: encoder('t5', 8), clip: encoder('clip', 8) }, base: { name: 'base', denoiser, size: 8, multiple: 4, widths: { t5: 8, clip: 8 } } };
+const pipeline = new Pipeline(parts);
+const mask = float32([1, 1, 0, 0], [2, 2]);
+const canvas = { width: 2, height: 2, data: new Uint8Array(16).fill(255) };
+const png = encodePng(canvas);
+
+const cases: [what: string, options: GenerateOptions | object, error: { isInstance(value: unknown): boolean }, message: RegExp][] = [
+  ['phrase not in the prompt', { paint: { regions: [{ phrase: 'a red aple', mask }] } }, PhraseError, /"a red aple" is not in the prompt .* nearest: apple/],
+  ['occurrence that does not exist', { paint: { regions: [{ phrase: 'apple', occurrence: 1, mask }] } }, PhraseError, /occurs 1 time/],
+  ['mask of size zero', { paint: { regions: [{ phrase: 'apple', mask: float32([], [0, 2]) }] } }, ShapeError, /mask of "apple": expected \[H, W\] with H, W > 0/],
+  ['inpainting mask of size zero', { image: png, mask: float32([], [0, 0]) }, ShapeError, /mask/],
+  ['canvas without matching colours', { paint: { canvas: png, colors: { '#ff0000': 'apple' } } }, OptionError, /canvas colours/],
+  ['canvas without colours', { paint: { canvas: png, colors: {} } }, OptionError, /at least one colour/],
+  ['unreadable canvas', { paint: { canvas: png.slice(0, 40), colors: { '#fff': 'apple' } } }, PictureError, /canvas: a damaged or cut-off PNG/],
+  ['unreadable image', { image: new Uint8Array([1, 2, 3]) }, PictureError, /image: not a PNG/],
+  ['grid above the range', { grid: Float64Array.of(80, 1, 0) }, SigmaRangeError, /σ = 80 is outside \[0.01, 40\]/],
+  ['grid below the range', { grid: Float64Array.of(40, 0.001, 0) }, SigmaRangeError, /0.001 is outside/],
+  ['grid that does not decrease', { grid: Float64Array.of(1, 2, 0) }, SigmaRangeError, /must decrease/],
+  ['negative steps', { steps: -3 }, OptionError, /steps: expected an integer from 1/],
+  ['fraction of a step', { steps: 2.5 }, OptionError, /steps/],
+  ['NaN guidance', { guidance: Number.NaN }, OptionError, /guidance: expected a finite number, got NaN/],
+  ['NaN guidance in its long form', { guidance: { scale: Number.NaN } }, OptionError, /guidance/],
+  ['unknown solver', { solver: 'euller' }, OptionError, /solver: expected one of .* nearest: euler, got "euller"/],
+  ['unknown grid', { grid: 'karas' }, OptionError, /nearest: karras/],
+  ['negative seed', { seed: -1 }, OptionError, /seed/],
+  ['unknown encoder', { encoders: ['t6'] }, OptionError, /encoders/],
+  ['paint without a text encoder', { encoders: [], paint: { regions: [{ phrase: 'apple', mask }] } }, OptionError, /paint/],
+  ['style without an image encoder', { style: { image: png } }, OptionError, /style/],
+  ['mask without image', { mask: png }, OptionError, /mask/],
+  ['strength without image', { strength: 0.5 }, OptionError, /strength/],
+  ['strength 0', { image: png, strength: 0 }, OptionError, /strength: expected a number above 0, up to 1/],
+  ['strength above 1', { image: png, strength: 1.5 }, OptionError, /strength/],
+  ['width that does not fit', { width: 10 }, OptionError, /width: expected a multiple of 4, such as 12, got 10/],
+  ['option that does not exist', { stepss: 3 }, OptionError, /stepss/],
+  ['stage that does not exist', { stages: { sr9: {} } }, OptionError, /sr9/],
+];
+
+describe('bad input is a typed error before any work', () => {
+  for (const [what, options, error, message] of cases) {
+    it(what, async () => {
+      work = 0;
+      const thrown: unknown = await pipeline.generate('an apple', options as GenerateOptions).catch((e: unknown) => e);
+      expect(error.isInstance(thrown), String(thrown)).toBe(true);
+      expect((thrown as Error).message).toMatch(message);
+      expect(work).toBe(0);
+    });
+  }
+
+  it('experts with a gap, and with an overlap', () => {
+    const expert = (name: string, sigmaMin: number, sigmaMax: number) => ({ name, sigmaMin, sigmaMax, denoiser });
+    expect(() => new ExpertEnsemble([expert('high', 2, 40), expert('low', 0.01, 1)])).toThrow(CoverageError);
+    expect(() => new ExpertEnsemble([expert('high', 2, 40), expert('low', 0.01, 3)])).toThrow(/overlap at σ in \(2, 3\]/);
+  });
+
+  it('σ outside what the experts cover', () => {
+    const ensemble = new ExpertEnsemble([{ name: 'all', sigmaMin: 0.01, sigmaMax: 40, denoiser }]);
+    expect(() => ensemble.at(41)).toThrow(SigmaRangeError);
+  });
+
+  it('encoder of another width', () => {
+    expect(() => pipeline.with({ encoders: { t5: encoder('t5', 16) } })).toThrow(ShapeError);
+    expect(() => pipeline.with({ encoders: { t5: encoder('t5', 16) } })).toThrow(/encoder 't5': expected width 8, as base takes, got 16/);
+  });
+
+  it('expert that does not exist', () => {
+    const ensemble = new ExpertEnsemble([{ name: 'high', sigmaMin: 0.01, sigmaMax: 40, denoiser }]);
+    expect(() => pipeline.with({ base: { ...parts.base, denoiser: ensemble } }).with({ experts: { hihg: denoiser } })).toThrow(/expert name: expected one of high/);
+  });
+});
+
+describe('model files', () => {
+  const folders: string[] = [];
+  afterAll(() => folders.forEach((folder) => rmSync(folder, { recursive: true })));
+  const copy = (): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'ediffi-bad-'));
+    folders.push(folder);
+    for (const name of ['card.json', 'weights', 'tokenizers']) cpSync(join(embeddedFolder!, name), join(folder, name), { recursive: true });
+    return folder;
+  };
+  /** A backend that must not be asked for anything. */
+  const idle: Backend = { ...ortNode(), load: () => (work++, Promise.reject<Session>(new Error('loaded'))) };
+
+  it.skipIf(embeddedFolder === undefined)('missing, corrupted and cut-off weight files are refused when the model is opened', async () => {
+    work = 0;
+    const folder = copy();
+    const file = join(folder, 'weights', 'base-low.onnx');
+    const bytes = readFileSync(file);
+    bytes[bytes.length >> 1]! ^= 0xff;
+    writeFileSync(file, bytes);
+    await expect(loadEdiffi({ folder, backend: idle })).rejects.toThrow(/base-low.onnx: SHA-256 is .* the card says/);
+    writeFileSync(file, bytes.subarray(0, 1000));
+    await expect(loadEdiffi({ folder, backend: idle })).rejects.toThrow(/base-low.onnx: 1000 bytes, the card says/);
+    rmSync(file);
+    await expect(loadEdiffi({ folder, backend: idle })).rejects.toThrow(ModelError);
+    await expect(loadEdiffi({ folder: join(folder, 'none'), backend: idle })).rejects.toThrow(/card.json: cannot be read/);
+    expect(work).toBe(0);
+  });
+
+  it.skipIf(embeddedFolder === undefined)('a truncated ONNX without a hash is refused before it runs', async () => {
+    const bytes = readFileSync(join(embeddedFolder!, 'weights', 't5.onnx')).subarray(0, 5000);
+    const backend = ortNode();
+    const thrown: unknown = await backend.load({ name: 't5.onnx', bytes: () => Promise.resolve(bytes) }).catch((e: unknown) => e);
+    expect(ModelError.isInstance(thrown), String(thrown)).toBe(true);
+    await backend.dispose();
+  });
+
+  it.skipIf(embeddedFolder === undefined)('paint on a network that was loaded without region inputs', async () => {
+    const cascade = await loadEdiffi({ folder: embeddedFolder! });
+    const { painted: _, ...base } = cascade.parts.base;
+    const promise = cascade.with({ base }).generate('an apple', { upscale: false, paint: { regions: [{ phrase: 'apple', mask }] } });
+    await expect(promise).rejects.toThrow(CapabilityError);
+    await cascade.dispose();
+  });
+});
