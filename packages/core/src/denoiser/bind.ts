@@ -1,10 +1,9 @@
-import type { Abort } from '../abort.js';
 import { NonFiniteError } from '../errors/errors.js';
 import { isHost } from '../tensor/host.js';
-import type { Denoise, Denoiser } from './denoiser.js';
+import type { CallOptions, Denoise, Denoiser } from './denoiser.js';
 
-/** Closes a denoiser over its condition and abort signal: what is left is all that a solver sees. Rejects with NonFiniteError when the network answers NaN. */
-export function bind<C>(denoiser: Denoiser<C>, condition: C, options: { readonly signal?: Abort } = {}): Denoise {
+/** Closes a denoiser over its condition, abort signal and attention listener: what is left is all that a solver sees. Rejects with NonFiniteError when the network answers NaN. */
+export function bind<C>(denoiser: Denoiser<C>, condition: C, options: CallOptions = {}): Denoise {
   const call: Denoise = async (x, sigma) => {
     options.signal?.throwIfAborted();
     const denoised = await denoiser.denoise(x, sigma, condition, options);
