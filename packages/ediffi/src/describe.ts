@@ -6,7 +6,7 @@ import { isUpsampler, type BaseStage, type Upsampler } from './stage.js';
 
 /** Options of Pipeline.describe. */
 export interface DescribeOptions {
-  /** Load every expert and time one network call at the default size, one picture. */
+  /** Load every expert and time one network call at the default size, one picture. Default true. */
   readonly measure?: boolean;
 }
 
@@ -33,7 +33,7 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
   const batch = guidance === 1 ? 'one row' : 'two rows (guidance)';
   const head = `${stage.name}  ${size.width} × ${size.height}, ${kind}; ${run.solverName} on ${run.gridName}, ${run.sigmas.length - 1} steps, guidance ${guidance}: ${batch} per call and picture`;
   const experts = (stage.denoiser as Partial<ExpertEnsemble>).experts ?? [{ name: stage.name, sigmaMin: stage.denoiser.sigmaMin, sigmaMax: stage.denoiser.sigmaMax }];
-  const rows = [['', 'parameters', 'noise interval', 'calls', ...(options.measure ? ['per call'] : [])]];
+  const rows = [['', 'parameters', 'noise interval', 'calls', ...(options.measure !== false ? ['per call'] : [])]];
   for (const expert of experts) {
     const parameters = stage.parameters?.[expert.name];
     const [low, high] = [Math.max(expert.sigmaMin * s, sigmaMin), expert.sigmaMax * s];
@@ -42,7 +42,7 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
       parameters === undefined ? '?' : `${(parameters / 1e6).toFixed(2)} M`,
       `σ in (${number(low)}, ${number(Math.min(high, sigmaMax))}]`,
       String(planned.find((entry) => entry.name === expert.name)?.calls ?? 0),
-      ...(options.measure ? [`${(await callTime(stage, size, Math.sqrt(Math.max(expert.sigmaMin, 1e-3) * expert.sigmaMax))).toFixed(0)} ms`] : []),
+      ...(options.measure !== false ? [`${(await callTime(stage, size, Math.sqrt(Math.max(expert.sigmaMin, 1e-3) * expert.sigmaMax))).toFixed(0)} ms`] : []),
     ]);
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)));

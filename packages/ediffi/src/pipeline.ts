@@ -8,7 +8,7 @@ import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
 import { checkWidths } from './prompts.js';
 import { planCalls } from './plan.js';
-import { resolveRuns } from './request.js';
+import { resolveRequest } from './request.js';
 import type { BaseStage, Stage, Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 
@@ -67,12 +67,12 @@ export class Pipeline {
     return isBatch(options) ? pictures : pictures[0]!;
   }
 
-  /** Network calls per stage and expert that these options lead to, before running anything. */
-  async plan(options: GenerateOptions | BatchOptions = {}): Promise<{ stage: string; experts: readonly { name: string; calls: number }[] }[]> {
-    return Promise.all(resolveRuns(this.parts, options).runs.map(async (run) => ({ stage: run.stage.name, experts: await planCalls(run) })));
+  /** Checks a call as generate would and tells its network calls per stage and expert, without running anything. */
+  async plan(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Promise<{ stage: string; experts: readonly { name: string; calls: number }[] }[]> {
+    return Promise.all(resolveRequest(this.parts, prompt, options).runs.map(async (run) => ({ stage: run.stage.name, experts: await planCalls(run) })));
   }
 
-  /** Parameters, noise intervals and calls as text; with `measure`, milliseconds per network call on this machine. */
+  /** Parameters, noise intervals and calls as text; and what one network call costs on this machine. */
   describe(options: DescribeOptions = {}): Promise<string> {
     return describe(this.parts, options);
   }

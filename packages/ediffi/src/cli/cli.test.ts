@@ -1,0 +1,130 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodePng, encodePng, readPngText } from '../index.js';
+import { embeddedFolder, reportSkip } from '../testing/embedded.js';
+import { detectPreview, previewKinds, render } from './preview.js';
+import { Progress, progressLine } from './progress.js';
+import { run } from './run.js';
+
+reportSkip('cli.test.ts (painting)');
+let folder = '';
+beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'ediffi-cli-'))));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs the command line; gives exit code, stdout and stderr. */
+async function ediffi(args: string[], signal?: AbortSignal): Promise<{ code: number; out: string; err: string }> {
+  let [out, err] = ['', ''];
+  const code = await run(args, { out: { write: (text) => (out += text) }, err: { write: (text) => (err += text) }, env: {}, ...(signal && { signal }) });
+  return { code, out, err };
+}
+
+const oneLine = (text: string): boolean => text.endsWith('\n') && text.trimEnd().split('\n').length === 1;
+const picture = { width: 4, height: 2, data: Uint8Array.from({ length: 32 }, (_, i) => (i % 4 === 3 ? 255 : i * 7)) };
+
+describe('help and usage', () => {
+  it('prints help and version on stdout with code 0', async () => {
+    expect(await ediffi(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('ediffi paint "a red apple'), err: '' });
+    expect((await ediffi(['paint', '--help'])).out).toContain('--canvas <png>');
+    expect(await ediffi(['--version'])).toMatchObject({ code: 0, out: `${(JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version}\n` });
+  });
+
+  it.each([
+    [['paint'], /missing required argument 'prompt'/],
+    [['paint', 'a cat', '--stepss', '3'], /unknown option '--stepss'/],
+    [['pain'], /unknown command 'pain'/],
+    [['paint', 'a cat', '--steps', 'many'], /^ediffi: --steps: expected a number, got "many"/],
+    [['paint', 'a cat', '--canvas', 'x.png'], /--canvas and --colors go together/],
+    [['paint', 'a cat', '--image', '/nowhere/x.png'], /--image: cannot read \/nowhere\/x.png \(ENOENT\)/],
+    [['paint', 'a cat', '--size', 'big'], /--size: expected WIDTHxHEIGHT/],
+    [['paint', 'a cat', '--preview', 'ascii'], /--preview: expected one of/],
+  ])('%j is code 2 and one line', async (args, message) => {
+    const { code, err, out } = await ediffi(args);
+    expect(err).toMatch(message);
+    expect({ code, out }).toEqual({ code: 2, out: '' });
+    expect(err.trimEnd().split('\n').length).toBeLessThanOrEqual(2); // commander adds a "did you mean"
+  });
+
+  it('a missing model is code 3 and one line', async () => {
+    const { code, err } = await ediffi(['paint', 'a cat', '--model', join(folder, 'none')]);
+    expect(code).toBe(3);
+    expect(err).toMatch(/^ediffi: card.json: cannot be read from/);
+    expect(oneLine(err)).toBe(true);
+  });
+});
+
+describe.skipIf(embeddedFolder === undefined)('painting', () => {
+  const model = ['--model', embeddedFolder ?? ''];
+
+  it('writes a picture with its metadata, names it on stdout, plan and notes on stderr', async () => {
+    const out = join(folder, 'a.png');
+    const { code, out: named, err } = await ediffi(['paint', 'a red aple', '--seed', '7', '--steps', '4', '--sr-steps', '2', '--out', out, ...model]);
+    expect({ code, named }).toEqual({ code: 0, named: `${out}\n` });
+    expect(err).toMatch(/^base: high \d.*network calls\n/);
+    expect(err).toMatch(/note: the model does not know "aple" — nearest known: apple/);
+    const png = new Uint8Array(readFileSync(out));
+    expect(decodePng(png).width).toBe(128);
+    expect(readPngText(png)).toMatchObject({ prompt: 'a red aple', seed: '7', plan: expect.stringContaining('base: high') });
+  });
+
+  it('takes canvas, colours, style, image and the rest', async () => {
+    const canvas = join(folder, 'canvas.png');
+    const colors = join(folder, 'colors.json');
+    writeFileSync(canvas, encodePng({ width: 2, height: 2, data: Uint8Array.of(255, 0, 0, 255, 0, 0, 0, 255, 255, 0, 0, 255, 0, 0, 0, 255) }));
+    writeFileSync(colors, '{ "#ff0000": "apple" }');
+    const common = ['--steps', '2', '--seed', '1', '--no-upscale', ...model];
+    const out = join(folder, 'b.png');
+    const everything = ['--canvas', canvas, '--colors', colors, '--style', canvas, '--image', canvas, '--strength', '0.9', '--encoders', 't5', '--negative', 'a cat', '--guidance', '2', '--solver', 'deis-rk', '--size', '32x16', '--out', out];
+    expect(await ediffi(['paint', 'an apple', ...everything, ...common])).toMatchObject({ code: 0 });
+    expect(decodePng(new Uint8Array(readFileSync(out)))).toMatchObject({ width: 32, height: 16 });
+    writeFileSync(colors, '{ "#ff0000": "pear" }');
+    const wrong = await ediffi(['paint', 'an apple', ...everything, ...common]);
+    expect(wrong).toMatchObject({ code: 2, err: expect.stringMatching(/^ediffi: "pear" is not in the prompt/) });
+    writeFileSync(canvas, 'not a picture');
+    expect((await ediffi(['paint', 'an apple', ...everything, ...common])).err).toMatch(/canvas: not a PNG/);
+    expect((await ediffi(['paint', 'a cat', '--count', '2', '--out', out, ...common])).out).toBe(`${join(folder, 'b-1.png')}\n${join(folder, 'b-2.png')}\n`);
+  });
+
+  it('is interrupted with code 130', async () => {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(new Error('interrupted')), 300);
+    expect(await ediffi(['paint', 'a cat', '--steps', '500', '--out', join(folder, 'c.png'), ...model], controller.signal)).toMatchObject({ code: 130 });
+  });
+
+  it('describes the model and its words', async () => {
+    expect((await ediffi(['describe', '--no-measure', ...model])).out).toMatch(/base {2}32 × 32[^]*σ in \(/);
+    expect((await ediffi(['describe', '--words', ...model])).out).toMatch(/^objects +cat /);
+  });
+});
+
+describe('terminal', () => {
+  it('knows what a terminal can show', () => {
+    const tty = { isTTY: true, write: () => true };
+    expect(detectPreview({ write: () => true }, { COLORTERM: 'truecolor' })).toBe('none');
+    expect(detectPreview(tty, { COLORTERM: 'truecolor' })).toBe('blocks');
+    expect(detectPreview(tty, { TERM: 'xterm-kitty' })).toBe('kitty');
+    expect(detectPreview(tty, { TERM_PROGRAM: 'iTerm.app' })).toBe('iterm');
+    expect(detectPreview(tty, { TERM: 'foot' })).toBe('sixel');
+    expect(detectPreview(tty, {})).toBe('none');
+  });
+
+  it('renders every kind', () => {
+    const shown = Object.fromEntries(previewKinds.filter((kind) => kind !== 'auto').map((kind) => [kind, render(picture, kind, 4)]));
+    expect(shown['none']).toBe('');
+    expect(shown['blocks']!.split('▀').length - 1).toBe(4);
+    expect(shown['kitty']).toMatch(/^\u001b_Ga=T,f=100,c=4,m=0;[A-Za-z0-9+/=]+\u001b\\\n$/);
+    expect(shown['iterm']).toMatch(/^\u001b\]1337;File=inline=1;size=\d+;/);
+    expect(shown['sixel']).toMatch(/^\u001bPq"1;1;192;96[^]*\u001b\\\n$/);
+  });
+
+  it('shows progress with σ and expert, and takes it back', async () => {
+    const step = { stage: 'base', expert: 'high', index: 11, count: 33, sigma: 4.2123, sigmaNext: 3, preview: () => Promise.resolve(picture) };
+    expect(progressLine(step)).toBe('█████████░░░░░░░░░░░░░░░  12/33  base · high  σ 4.21');
+    let text = '';
+    const progress = new Progress({ isTTY: true, write: (part) => (text += part) }, 'none');
+    await progress.show(step);
+    progress.clear();
+    expect(text.endsWith('\u001b[1A\u001b[0J')).toBe(true);
+  });
+});

@@ -1,0 +1,119 @@
+import { writeFile } from 'node:fs/promises';
+import { loadEdiffi, type GeneratedImage, type GenerateOptions, type GenerationStep } from '../index.js';
+import { numberOption, readInput, UsageError, type Io } from './io.js';
+import { previewKind, render } from './preview.js';
+import { Progress } from './progress.js';
+
+/** Options of `ediffi paint` as typed. */
+export interface PaintArguments {
+  readonly out: string;
+  readonly preview: string;
+  readonly upscale: boolean;
+  readonly seed?: string;
+  readonly count?: string;
+  readonly steps?: string;
+  readonly srSteps?: string;
+  readonly solver?: string;
+  readonly grid?: string;
+  readonly guidance?: string;
+  readonly negative?: string;
+  readonly size?: string;
+  readonly canvas?: string;
+  readonly colors?: string;
+  readonly paintStrength?: string;
+  readonly style?: string;
+  readonly styleStrength?: string;
+  readonly image?: string;
+  readonly strength?: string;
+  readonly mask?: string;
+  readonly encoders?: string;
+  readonly model?: string;
+  readonly threads?: string;
+}
+
+/** `ediffi paint`: one picture (or several) into a file, plan, progress and warnings on stderr, the file's name on stdout. */
+export async function paintCommand(prompt: string, typed: PaintArguments, io: Io): Promise<void> {
+  const typedOptions = await generateOptions(typed, io.signal);
+  const srSteps = typed.srSteps === undefined ? undefined : numberOption(typed.srSteps, '--sr-steps');
+  const count = typed.count === undefined ? 1 : numberOption(typed.count, '--count');
+  const kind = previewKind(typed.preview, io.err, io.env);
+  const ediffi = await loadEdiffi({
+    ...(typed.model !== undefined && { folder: typed.model }),
+    ...(typed.threads !== undefined && { threads: numberOption(typed.threads, '--threads') }),
+    ...(io.signal && { signal: io.signal }),
+  });
+  try {
+    const stages = Object.fromEntries((ediffi.parts.upsamplers ?? []).map(({ name }) => [name, { steps: srSteps! }]));
+    const options = { ...typedOptions, ...(srSteps !== undefined && { stages }) };
+    const plan = await ediffi.plan(prompt, options);
+    io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls\n`);
+    const started = Date.now();
+    const progress = new Progress(io.err, kind);
+    const pictures = await follow(ediffi.stream(prompt, { ...options, count } as { count: number }), progress);
+    progress.clear();
+    for (const [i, picture] of pictures.entries()) {
+      const path = pictures.length === 1 ? typed.out : typed.out.replace(/(\.png)?$/i, `-${picture.metadata.seed}.png`);
+      await writeFile(path, picture.toPng()).catch((cause: unknown) => {
+        throw new UsageError(`--out: cannot write ${path}`, { cause });
+      });
+      io.err.write(render(picture, kind));
+      if (i === 0) for (const { message } of picture.warnings) io.err.write(`note: ${message}\n`);
+      io.err.write(`${picture.width} × ${picture.height}, seed ${picture.metadata.seed}, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+      io.out.write(`${path}\n`);
+    }
+  } finally {
+    await ediffi.dispose();
+  }
+}
+
+async function follow(steps: AsyncGenerator<GenerationStep, GeneratedImage[], void>, progress: Progress): Promise<GeneratedImage[]> {
+  for (;;) {
+    const { done, value } = await steps.next();
+    if (done) return value;
+    await progress.show(value);
+  }
+}
+
+/** Typed options → options of generate, files read. Rejects with UsageError for what cannot be read. */
+export async function generateOptions(typed: PaintArguments, signal?: AbortSignal): Promise<GenerateOptions> {
+  const number = <K extends string>(key: K, option: string, text: string | undefined): Partial<Record<K, number>> =>
+    text === undefined ? {} : ({ [key]: numberOption(text, option) } as Record<K, number>);
+  const file = async <K extends string>(key: K, path: string | undefined): Promise<Partial<Record<K, Uint8Array>>> =>
+    path === undefined ? {} : ({ [key]: await readInput(path, `--${key}`) } as Record<K, Uint8Array>);
+  if ((typed.canvas === undefined) !== (typed.colors === undefined)) throw new UsageError('--canvas and --colors go together: a PNG and a JSON of { "#rrggbb": "phrase of the prompt" }');
+  return {
+    upscale: typed.upscale,
+    ...number('seed', '--seed', typed.seed),
+    ...number('steps', '--steps', typed.steps),
+    ...number('guidance', '--guidance', typed.guidance),
+    ...number('strength', '--strength', typed.strength),
+    ...(typed.solver !== undefined && { solver: typed.solver }),
+    ...(typed.grid !== undefined && { grid: typed.grid }),
+    ...(typed.negative !== undefined && { negative: typed.negative }),
+    ...(typed.encoders !== undefined && { encoders: typed.encoders.split(',').map((name) => name.trim()).filter(Boolean) }),
+    ...sizeOption(typed.size),
+    ...(typed.canvas !== undefined && { paint: { canvas: await readInput(typed.canvas, '--canvas'), colors: await readColors(typed.colors!), ...number('strength', '--paint-strength', typed.paintStrength) } }),
+    ...(typed.style !== undefined && { style: { image: await readInput(typed.style, '--style'), ...number('strength', '--style-strength', typed.styleStrength) } }),
+    ...(await file('image', typed.image)),
+    ...(await file('mask', typed.mask)),
+    ...(signal && { signal }),
+  };
+}
+
+function sizeOption(text: string | undefined): { width?: number; height?: number } {
+  if (text === undefined) return {};
+  const match = /^(\d+)(?:[x×](\d+))?$/.exec(text.trim());
+  if (!match) throw new UsageError(`--size: expected WIDTHxHEIGHT or one number, got ${JSON.stringify(text)}`);
+  return { width: Number(match[1]), height: Number(match[2] ?? match[1]) };
+}
+
+async function readColors(path: string): Promise<Record<string, string>> {
+  const text = new TextDecoder().decode(await readInput(path, '--colors'));
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, string>;
+  } catch (cause) {
+    throw new UsageError(`--colors: ${path} is not JSON`, { cause });
+  }
+  throw new UsageError(`--colors: ${path} must hold an object, { "#rrggbb": "phrase of the prompt" }`);
+}

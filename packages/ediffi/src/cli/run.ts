@@ -1,0 +1,71 @@
+import { EdiffiError } from '@ediffi/core';
+import { Command, CommanderError } from 'commander';
+import { grids, solvers, version } from '../index.js';
+import { describeCommand, type DescribeArguments } from './describe.js';
+import { exitCode, type Io } from './io.js';
+import { paintCommand, type PaintArguments } from './paint.js';
+import { previewKinds } from './preview.js';
+
+/** Runs the command line with `args` (without node and script) and answers with the exit code. Never throws; errors are one line on stderr. */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  try {
+    await program(io).parseAsync(args, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    if (io.signal?.aborted && error === io.signal.reason) {
+      io.err.write('\ninterrupted\n');
+      return 130;
+    }
+    const message = error instanceof Error ? error.message : String(error);
+    io.err.write(`ediffi: ${EdiffiError.isInstance(error) ? message : `internal error: ${message}`}\n`);
+    if (!EdiffiError.isInstance(error) && io.env['EDIFFI_DEBUG'] && error instanceof Error) io.err.write(`${error.stack}\n`);
+    return exitCode(error);
+  }
+}
+
+function program(io: Io): Command {
+  const root = new Command('ediffi')
+    .description('Paints pictures with the embedded eDiff-I: several expert denoisers, T5 and CLIP together, paint-with-words, style by reference.')
+    .version(version)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => void io.out.write(text), writeErr: (text) => void io.err.write(text.replace(/^error: /, 'ediffi: ')) })
+    .addHelpText('after', '\nExamples:\n  ediffi paint "a red apple on the grass" --seed 7 --out apple.png\n  ediffi paint "a cat on the beach" --canvas scene.png --colors scene.json\n  ediffi describe --words\n\nExit codes: 0 done, 1 a bug, 2 bad input, 3 missing or damaged model files, 4 the runtime failed, 130 interrupted.');
+  // Commands inherit exitOverride and output only when they are made afterwards, through command().
+  root
+    .command('paint')
+    .description('paint a prompt into a PNG')
+    .argument('<prompt>', 'what to paint; `ediffi describe --words` lists the words the model knows')
+    .option('--out <file>', 'where to write the picture', 'picture.png')
+    .option('--seed <n>', 'same seed, same picture; default: a random one, reported')
+    .option('--count <n>', 'several pictures, from the seed on')
+    .option('--steps <n>', 'steps of the base stage')
+    .option('--sr-steps <n>', 'steps of the super-resolution stage')
+    .option('--solver <name>', Object.keys(solvers).join(', '))
+    .option('--grid <name>', Object.keys(grids).join(', '))
+    .option('--guidance <w>', 'how strongly the prompt pulls; 1: no guidance')
+    .option('--negative <text>', 'what the picture should not show')
+    .option('--size <WxH>', 'size of the finished picture')
+    .option('--canvas <png>', 'paint with words: a coloured canvas …')
+    .option('--colors <json>', '… and { "#rrggbb": "phrase of the prompt" }')
+    .option('--paint-strength <w>', 'how strongly the canvas pulls; 0: not at all')
+    .option('--style <png>', 'a reference picture whose look is taken over')
+    .option('--style-strength <s>', '0 to 2, 1 by default')
+    .option('--image <png>', 'start from this picture …')
+    .option('--strength <s>', '… and give up this share of it, over 0 to 1')
+    .option('--mask <png>', 'repaint --image only where this is white')
+    .option('--encoders <list>', 'text encoders that read the prompt: t5, clip or t5,clip')
+    .option('--no-upscale', 'stop after the base stage')
+    .option('--preview <kind>', previewKinds.join(', '), 'auto')
+    .option('--threads <n>', 'threads inside one operator')
+    .option('--model <folder>', 'another model: card.json, weights/, tokenizers/')
+    .action((prompt: string, options: PaintArguments) => paintCommand(prompt, options, io));
+  root
+    .command('describe')
+    .description('print stages, experts, noise intervals, parameters and cost per network call')
+    .option('--words', 'print the words the model knows instead')
+    .option('--no-measure', 'do not load the networks to time them')
+    .option('--model <folder>', 'another model')
+    .action((options: DescribeArguments) => describeCommand(options, io));
+  return root;
+}
