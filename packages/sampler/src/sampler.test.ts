@@ -2,7 +2,7 @@ import { CapabilityError, OptionError, SigmaRangeError, float32, floats, type De
 import { flowAlpha, gaussian } from '@ediffi/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deisRk, dpmpp2m, euler, eulerAncestral, exponential, heun, karras, linear, seededNoise, type Solver, type Step } from './index.js';
+import { deisRk, dpm2, dpm2Ancestral, dpmpp2m, dpmpp2mSde, dpmpp2sAncestral, dpmpp3mSde, dpmppSde, lms, euler, eulerAncestral, exponential, heun, karras, linear, seededNoise, type Solver, type Step } from './index.js';
 
 async function finish(steps: AsyncGenerator<Step, Tensor, void>): Promise<Tensor> {
   for (;;) {
@@ -44,7 +44,7 @@ describe('grids', () => {
 describe('solvers', () => {
   const x = float32([1.5, -0.5, 0.25], [1, 3]);
   const sigmas = karras(6, { sigmaMin: 0.05, sigmaMax: 10 });
-  const solvers: Record<string, Solver<object>> = { euler, heun, dpmpp2m, deisRk, eulerAncestral };
+  const solvers: Record<string, Solver<object>> = { euler, heun, dpmpp2m, deisRk, eulerAncestral, dpm2, dpm2Ancestral, dpmpp2sAncestral, lms, dpmppSde, dpmpp2mSde, dpmpp3mSde };
   for (const [name, solver] of Object.entries(solvers)) {
     it(`${name} lands on a constant denoiser's answer`, async () => {
       const constant: Denoise = async (y) => float32([0.3, -0.7, 0.1], y.shape);
@@ -93,7 +93,7 @@ describe('solvers', () => {
     const [mean, std] = [0.4, 0.5];
     const top = 20;
     const noise = seededNoise(5);
-    const start = (await noise([1, n])) as Tensor & { data: Float32Array };
+    const start = (await noise([1, n], 1, 0)) as Tensor & { data: Float32Array };
     const grid = karras(120, { sigmaMin: 0.01, sigmaMax: top });
     const end = await floats(await finish(eulerAncestral(gaussian(mean, std).denoise, float32(start.data.map((v) => v * top), [1, n]), grid, { noise })));
     const m = end.reduce((a, b) => a + b, 0) / n;
@@ -105,7 +105,7 @@ describe('solvers', () => {
   it('heun with churn samples the target too', async () => {
     const n = 2048;
     const noise = seededNoise(6);
-    const start = (await noise([1, n])) as Tensor & { data: Float32Array };
+    const start = (await noise([1, n], 1, 0)) as Tensor & { data: Float32Array };
     const grid = karras(60, { sigmaMin: 0.01, sigmaMax: 20 });
     const end = await floats(await finish(heun(gaussian(0, 0.5).denoise, float32(start.data.map((v) => v * 20), [1, n]), grid, { churn: 20, noise })));
     const s = Math.sqrt(end.reduce((a, b) => a + b * b, 0) / n);

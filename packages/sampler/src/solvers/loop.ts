@@ -1,4 +1,5 @@
 import type { Denoise, Tensor } from '@ediffi/core';
+import type { Churn } from './churn.js';
 import { checkGrid, type Step } from './solver.js';
 
 /** What a rule is given: the picture at σ, its denoised version, and where to go. */
@@ -10,28 +11,32 @@ export interface StepState {
   readonly index: number;
 }
 
-/** One step's result; `keep` tells the loop that the rule took over `denoised` (multistep history) and frees it itself. */
+/** x at sigmaNext. `denoised` is the loop's: it frees it, or keeps it as history. */
 export type StepRule = (state: StepState) => Promise<Tensor> | Tensor;
 
 /**
  * The loop all solvers share: one network call at σ, the solver's rule, one yielded step. Frees what it made when the consumer
- * stops early. `history` holds that many earlier denoised tensors for multistep rules.
+ * stops early. `history` holds `depth` earlier denoised tensors for multistep rules; `churn` stirs x before a step.
  */
-export async function* loop(denoise: Denoise, start: Tensor, sigmas: Float64Array, rule: StepRule, history: { denoised: Tensor; sigma: number }[] = [], depth = 0): AsyncGenerator<Step, Tensor, void> {
+export async function* loop(denoise: Denoise, start: Tensor, sigmas: Float64Array, rule: StepRule, history: { denoised: Tensor; sigma: number }[] = [], depth = 0, churn?: Churn): AsyncGenerator<Step, Tensor, void> {
   checkGrid(sigmas);
   let x = start;
   let done = false;
   const count = sigmas.length - 1;
   try {
     for (let index = 0; index < count; index++) {
-      const [sigma, sigmaNext] = [sigmas[index]!, sigmas[index + 1]!];
+      const sigmaNext = sigmas[index + 1]!;
+      const stirred = churn ? await churn(x, sigmas[index]!) : { x, sigma: sigmas[index]! };
+      if (stirred.x !== x && x !== start) x.dispose();
+      x = stirred.x;
+      const { sigma } = stirred;
       const denoised = await denoise(x, sigma);
       let kept = false;
       try {
         const next = await rule({ x, denoised, sigma, sigmaNext, index });
         if (x !== start) x.dispose();
         x = next;
-        yield { index, count, sigma, sigmaNext, x, denoised };
+        yield { index, count, sigma: sigmas[index]!, sigmaNext, x, denoised };
         if (depth > 0) {
           history.unshift({ denoised, sigma });
           kept = true;

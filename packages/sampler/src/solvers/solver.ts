@@ -12,8 +12,8 @@ export interface Step {
   readonly denoised: Tensor;
 }
 
-/** Standard normal noise of a shape, one draw per call. */
-export type Noise = (shape: readonly number[]) => Tensor | Promise<Tensor>;
+/** Standard normal noise of a shape for the interval from σ to σ′: one draw per call, or an increment of one Brownian path over √|σ − σ′|. */
+export type Noise = (shape: readonly number[], sigma: number, sigmaNext: number) => Tensor | Promise<Tensor>;
 
 /** A solver: x at σ₀ and a decreasing grid in, a step at a time out; returns x at the last σ, which is the caller's. */
 export type Solver<O extends object = object> = (denoise: Denoise, x: Tensor, sigmas: Float64Array, options?: O) => AsyncGenerator<Step, Tensor, void>;
