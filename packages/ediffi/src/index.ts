@@ -8,6 +8,7 @@ export * from './pictures/generated-image.js';
 export { maskOf, pictureOf, resized, rgbaOf, tensorOf, type PictureInput } from './pictures/input.js';
 export * from './pictures/picture-error.js';
 export * from './pictures/png.js';
+export type { Painting } from './painting.js';
 export * from './pipeline.js';
 export type { BaseStage, Stage, StageDefaults, Upsampler } from './stage.js';
 export type { GenerationStep } from './step.js';

@@ -6,6 +6,7 @@ import { describe, type DescribeOptions } from './describe.js';
 import { paintPictures } from './generate.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
+import { painting, type Painting } from './painting.js';
 import { checkWidths } from './prompts.js';
 import { planCalls } from './plan.js';
 import { resolveRequest } from './request.js';
@@ -51,18 +52,18 @@ export class Pipeline {
   /** One picture, or several with a list of seeds or a count. Rejects with a typed error before any work on illegal options, with signal.reason on abort. */
   generate(prompt: Prompt, options: BatchOptions): Promise<GeneratedImage[]>;
   generate(prompt: Prompt, options?: GenerateOptions): Promise<GeneratedImage>;
-  async generate(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Promise<GeneratedImage | GeneratedImage[]> {
-    const steps = paintPictures(this.parts, prompt, options);
-    for (;;) {
-      const { done, value } = await steps.next();
-      if (done) return isBatch(options) ? value : value[0]!;
-    }
+  generate(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Promise<GeneratedImage | GeneratedImage[]> {
+    return painting(this.#paint(prompt, options)).finish();
   }
 
-  /** The same, a step at a time: `for await (const { sigma, expert, preview } of …)`; `break` stops the work. */
-  stream(prompt: Prompt, options: BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void>;
-  stream(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<GenerationStep, GeneratedImage, void>;
-  async *stream(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): AsyncGenerator<GenerationStep, GeneratedImage | GeneratedImage[], void> {
+  /** The same, a step at a time: `for await (const { sigma, expert, preview } of painting)`, then `await painting.finish()`. */
+  stream(prompt: Prompt, options: BatchOptions): Painting<GeneratedImage[]>;
+  stream(prompt: Prompt, options?: GenerateOptions): Painting<GeneratedImage>;
+  stream(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Painting<GeneratedImage | GeneratedImage[]> {
+    return painting(this.#paint(prompt, options));
+  }
+
+  async *#paint(prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage | GeneratedImage[], void> {
     const pictures = yield* paintPictures(this.parts, prompt, options);
     return isBatch(options) ? pictures : pictures[0]!;
   }

@@ -1,5 +1,5 @@
 import { writeFile } from 'node:fs/promises';
-import { loadEdiffi, type GeneratedImage, type GenerateOptions, type GenerationStep } from '../index.js';
+import { loadEdiffi, type GenerateOptions } from '../index.js';
 import { numberOption, readInput, UsageError, type Io } from './io.js';
 import { previewKind, render } from './preview.js';
 import { Progress } from './progress.js';
@@ -49,7 +49,9 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
     io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls\n`);
     const started = Date.now();
     const progress = new Progress(io.err, kind);
-    const pictures = await follow(ediffi.stream(prompt, { ...options, count } as { count: number }), progress);
+    const painting = ediffi.stream(prompt, { ...options, count });
+    for await (const step of painting) await progress.show(step);
+    const pictures = await painting.finish();
     progress.clear();
     for (const [i, picture] of pictures.entries()) {
       const path = pictures.length === 1 ? typed.out : typed.out.replace(/(\.png)?$/i, `-${picture.metadata.seed}.png`);
@@ -63,14 +65,6 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
     }
   } finally {
     await ediffi.dispose();
-  }
-}
-
-async function follow(steps: AsyncGenerator<GenerationStep, GeneratedImage[], void>, progress: Progress): Promise<GeneratedImage[]> {
-  for (;;) {
-    const { done, value } = await steps.next();
-    if (done) return value;
-    await progress.show(value);
   }
 }
 
