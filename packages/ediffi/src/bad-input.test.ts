@@ -29,6 +29,7 @@ const cases: [what: string, options: GenerateOptions | object, error: { isInstan
   ['occurrence that does not exist', { paint: { regions: [{ phrase: 'apple', occurrence: 1, mask }] } }, PhraseError, /occurs 1 time/],
   ['mask of size zero', { paint: { regions: [{ phrase: 'apple', mask: float32([], [0, 2]) }] } }, ShapeError, /mask of "apple": expected \[H, W\] with H, W > 0/],
   ['inpainting mask of size zero', { image: png, mask: float32([], [0, 0]) }, ShapeError, /mask/],
+  ['paint outside above 0', { paint: { regions: [{ phrase: 'apple', mask }], outside: 0.5 } }, OptionError, /paint outside: expected a finite number from -1 to 0/],
   ['canvas without matching colours', { paint: { canvas: png, colors: { '#ff0000': 'apple' } } }, OptionError, /canvas colours/],
   ['canvas without colours', { paint: { canvas: png, colors: {} } }, OptionError, /at least one colour/],
   ['unreadable canvas', { paint: { canvas: png.slice(0, 40), colors: { '#fff': 'apple' } } }, PictureError, /canvas: a damaged or cut-off PNG/],

@@ -107,7 +107,7 @@ function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, opti
     encoders: Object.keys(request.texts),
     plan: planText(stages),
     stages,
-    ...(paint && { paint: { phrases: paint.regions.map((region) => region.phrase), statistic: paint.statistic } }),
+    ...(paint && { paint: { phrases: [...new Set(paint.regions.map((region) => region.phrase))], statistic: paint.statistic } }),
     ...(style && { style: { strength: style.strength } }),
     ...(image && { image: { strength: share, masked: mask !== undefined } }),
     versions: { ediffi: version, ...parts.versions },

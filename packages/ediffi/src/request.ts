@@ -47,7 +47,7 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   const chosen = chosenEncoders(options.encoders, parts.encoders);
   const texts = textsOf(prompt, chosen);
   const negative = options.negative === undefined ? {} : textsOf(options.negative, chosen, 'negative');
-  const paint = options.paint && resolvePaint(options.paint, parts.base.defaults?.paint);
+  const paint = options.paint && resolvePaint(options.paint, parts.base.defaults);
   if (paint) checkPaint(paint, texts);
   const style = options.style && resolveStyle(options.style, parts);
   return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...resolveRuns(parts, options) };

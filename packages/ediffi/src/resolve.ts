@@ -1,4 +1,4 @@
-import { checkSigma, finiteNumber, integer, OptionError, PaintWithWords, SigmaRangeError, type GuidanceScale, type HostTensor, type Threshold } from '@ediffi/core';
+import { checkSigma, finiteNumber, float32, integer, OptionError, PaintWithWords, SigmaRangeError, type GuidanceScale, type HostTensor, type Region, type Threshold } from '@ediffi/core';
 import type { SigmaRange, Solver } from '@ediffi/sampler';
 import { grids, named, solvers } from './names.js';
 import type { BatchOptions, GenerateOptions, Guidance, Paint, StageOptions } from './options.js';
@@ -84,11 +84,14 @@ export function resolveSize(base: BaseStage, factor: number, options: { readonly
 }
 
 /** PaintWithWords from whatever form it was given in. Throws ShapeError, OptionError or PictureError. */
-export function resolvePaint(paint: Paint, strength?: number): PaintWithWords {
+export function resolvePaint(paint: Paint, defaults: { readonly paint?: number; readonly outside?: number } = {}): PaintWithWords {
   if (paint instanceof PaintWithWords || 'map' in paint) return paint as PaintWithWords;
-  const options = { ...(strength !== undefined && { strength }), ...paint };
-  if ('regions' in paint) return new PaintWithWords(paint.regions, options);
-  return PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
+  const options = { ...(defaults.paint !== undefined && { strength: defaults.paint }), ...paint };
+  const outside = finiteNumber('paint outside', paint.outside ?? defaults.outside ?? 0, -1, 0);
+  const made = 'regions' in paint ? new PaintWithWords(paint.regions, options) : PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
+  if (outside === 0) return made;
+  const away = made.regions.map((region): Region => ({ ...region, mask: float32(region.mask.data.map((v) => 1 - v), region.mask.shape), weight: outside * Math.abs(region.weight ?? 1) }));
+  return new PaintWithWords([...made.regions, ...away], options);
 }
 
 /** The picture to start from, its mask and how much of the schedule to run. Throws OptionError, ShapeError or PictureError. */

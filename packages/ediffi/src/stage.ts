@@ -8,6 +8,8 @@ export interface StageDefaults {
   readonly guidance?: number;
   /** w′ of paint-with-words. */
   readonly paint?: number;
+  /** Weight of painted phrases outside their masks, −1 to 0. */
+  readonly outside?: number;
 }
 
 /** One network (or ensemble) that works at one size. */

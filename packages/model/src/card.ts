@@ -34,6 +34,8 @@ export interface CardDefaults {
   readonly guidance: number;
   /** w′ of paint-with-words. */
   readonly paint?: number;
+  /** Weight of painted phrases outside their masks, −1 to 0. */
+  readonly outside?: number;
 }
 
 /** One stage of the cascade. σ of a super-resolution stage (`factor` given) are in units of the residual. */

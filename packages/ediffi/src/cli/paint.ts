@@ -21,6 +21,7 @@ export interface PaintArguments {
   readonly canvas?: string;
   readonly colors?: string;
   readonly paintStrength?: string;
+  readonly paintOutside?: string;
   readonly style?: string;
   readonly styleStrength?: string;
   readonly image?: string;
@@ -86,7 +87,7 @@ export async function generateOptions(typed: PaintArguments, signal?: AbortSigna
     ...(typed.negative !== undefined && { negative: typed.negative }),
     ...(typed.encoders !== undefined && { encoders: typed.encoders.split(',').map((name) => name.trim()).filter(Boolean) }),
     ...sizeOption(typed.size),
-    ...(typed.canvas !== undefined && { paint: { canvas: await readInput(typed.canvas, '--canvas'), colors: await readColors(typed.colors!), ...number('strength', '--paint-strength', typed.paintStrength) } }),
+    ...(typed.canvas !== undefined && { paint: { canvas: await readInput(typed.canvas, '--canvas'), colors: await readColors(typed.colors!), ...number('strength', '--paint-strength', typed.paintStrength), ...number('outside', '--paint-outside', typed.paintOutside) } }),
     ...(typed.style !== undefined && { style: { image: await readInput(typed.style, '--style'), ...number('strength', '--style-strength', typed.styleStrength) } }),
     ...(await file('image', typed.image)),
     ...(await file('mask', typed.mask)),

@@ -49,6 +49,7 @@ function program(io: Io): Command {
     .option('--canvas <png>', 'paint with words: a coloured canvas …')
     .option('--colors <json>', '… and { "#rrggbb": "phrase of the prompt" }')
     .option('--paint-strength <w>', 'how strongly the canvas pulls; 0: not at all')
+    .option('--paint-outside <w>', '-1 to 0: keep painted words away from where they are not painted')
     .option('--style <png>', 'a reference picture whose look is taken over')
     .option('--style-strength <s>', '0 to 2, 1 by default')
     .option('--image <png>', 'start from this picture …')
