@@ -1,4 +1,5 @@
-// Does the object follow the paint? Same prompt and seed, the region on the left and on the right half, and no paint at all.
+// Does the object follow the paint? Same prompt and seed; a canvas of two colours, the object's phrase on one half and the background's
+// phrase on the other, then mirrored; the object's phrase alone on one half; and no paint at all.
 //
 //   node benchmarks/paint-follows.mjs [--prompts 16] [--seeds 2] [--strength 0.6] [--sheet out/paint.png]
 //
@@ -16,7 +17,7 @@ const { values } = parseArgs({ options: { prompts: { type: 'string', default: '1
 const OBJECTS = ['cat', 'panda', 'fox', 'frog', 'penguin', 'pig', 'red apple', 'banana', 'mushroom', 'sunflower', 'tree', 'red car', 'rocket', 'blue house', 'yellow star', 'red heart'];
 const COLORS = ['blue', 'white', 'green', 'gray', 'orange', 'white', 'blue', 'purple', 'white', 'blue', 'white', 'white', 'green', 'white', 'blue', 'white'];
 const SIZE = 32;
-const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, text: `a ${object} on a ${COLORS[i]} background` }));
+const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `a ${object} on a ${COLORS[i]} background` }));
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => 100 + i);
 
 const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
@@ -43,12 +44,18 @@ const pipeline = await loadBase();
 const strength = values.strength === undefined ? pipeline.parts.base.defaults.paint : Number(values.strength);
 const rows = [];
 const pictures = [];
-for (const { object, text } of prompts) {
+for (const { object, ground, text } of prompts) {
   const plain = await pipeline.generate(text, { seed: seeds });
   const painted = {};
-  for (const side of ['left', 'right']) painted[side] = await pipeline.generate(text, { seed: seeds, paint: { regions: [{ phrase: object, mask: half(side) }], strength } });
+  const alone = {};
+  for (const [side, other] of [['left', 'right'], ['right', 'left']]) {
+    const region = { phrase: object, mask: half(side) };
+    painted[side] = await pipeline.generate(text, { seed: seeds, paint: { regions: [region, { phrase: ground, mask: half(other) }], strength } });
+    alone[side] = await pipeline.generate(text, { seed: seeds, paint: { regions: [region], strength } });
+  }
   seeds.forEach((seed, i) => {
-    rows.push({ text, seed, plain: objectCentre(plain[i]), left: objectCentre(painted.left[i]), right: objectCentre(painted.right[i]) });
+    const centres = (of) => ({ left: objectCentre(of.left[i]), right: objectCentre(of.right[i]) });
+    rows.push({ text, seed, plain: objectCentre(plain[i]), painted: centres(painted), alone: centres(alone) });
     pictures.push([plain[i], painted.left[i], painted.right[i]]);
   });
   process.stderr.write('.');
@@ -58,15 +65,18 @@ await pipeline.dispose();
 
 const share = (hits, of) => ({ hits, of, share: Number((hits / of).toFixed(3)) });
 const lands = (centre, side) => centre !== undefined && (side === 'left' ? centre < 0.5 : centre > 0.5);
-const painted = share(rows.reduce((n, r) => n + lands(r.left, 'left') + lands(r.right, 'right'), 0), 2 * rows.length);
-const unpainted = share(rows.reduce((n, r) => n + lands(r.plain, 'left') + lands(r.plain, 'right'), 0), 2 * rows.length);
-const follows = share(rows.filter((r) => lands(r.left, 'left') && lands(r.right, 'right')).length, rows.length);
-const moved = rows.filter((r) => r.left !== undefined && r.right !== undefined).map((r) => r.right - r.left);
+const count = (n) => share(n, 2 * rows.length);
+const landed = (kind) => count(rows.reduce((n, r) => n + lands(r[kind].left, 'left') + lands(r[kind].right, 'right'), 0));
+const shift = (kind) => {
+  const moves = rows.filter((r) => r[kind].left !== undefined && r[kind].right !== undefined).map((r) => r[kind].right - r[kind].left);
+  return Number((moves.reduce((a, b) => a + b, 0) / moves.length).toFixed(3));
+};
 const result = {
   ...stamp(), pairs: rows.length, strength,
-  inPaintedHalfWithPaint: painted, inPaintedHalfWithoutPaint: unpainted, followsBothWays: follows,
-  meanShift: Number((moved.reduce((a, b) => a + b, 0) / moved.length).toFixed(3)),
-  nothingFound: rows.reduce((n, r) => n + [r.plain, r.left, r.right].filter((c) => c === undefined).length, 0),
+  inPaintedHalf: { twoColours: landed('painted'), objectAlone: landed('alone'), noPaint: count(rows.reduce((n, r) => n + lands(r.plain, 'left') + lands(r.plain, 'right'), 0)) },
+  bothWays: share(rows.filter((r) => lands(r.painted.left, 'left') && lands(r.painted.right, 'right')).length, rows.length),
+  meanShift: { twoColours: shift('painted'), objectAlone: shift('alone') },
+  nothingFound: rows.reduce((n, r) => n + [r.plain, r.painted.left, r.painted.right].filter((c) => c === undefined).length, 0),
 };
 console.log(JSON.stringify(result, null, 2));
 if (values.save) writeFileSync(new URL('results/paint-follows.json', import.meta.url), `${JSON.stringify({ ...result, rows }, null, 2)}\n`);
