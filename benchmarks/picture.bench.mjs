@@ -1,0 +1,84 @@
+// Seconds per picture and what the SDK adds, all variants interleaved in one run (order rotated each round, so that a busy minute hits all):
+//
+//   node benchmarks/picture.bench.mjs [--rounds 9] [--model folder] [--save]
+//
+//   base        one base picture with its default settings      cascade   base and super-resolution
+//   bare        the same network calls and encoder calls by onnxruntime-node alone, on this thread, same thread options
+//   painted     base with paint-with-words                      single    base with one expert for the whole range
+//
+// Ratios are medians over rounds of the ratio within a round.
+import { writeFileSync } from 'node:fs';
+import { loadavg } from 'node:os';
+import { parseArgs } from 'node:util';
+import * as ort from 'onnxruntime-node';
+import { ExpertEnsemble, float32 } from '@ediffi/core';
+import { loadBase, loadEdiffi } from 'ediffi';
+import { loadModel } from '../packages/model/dist/index.js';
+import { stamp } from './stamp.mjs';
+
+const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, model: { type: 'string' }, save: { type: 'boolean', default: false } } });
+const where = values.model === undefined ? {} : { folder: values.model };
+const PROMPT = 'a red car on the beach';
+
+const model = await loadModel(where);
+const base = await loadBase(where);
+const cascade = await loadEdiffi(where);
+const stage = base.parts.base;
+const { experts } = model.card.stages[0];
+
+/** The network calls of one base picture, made directly. */
+async function bareCalls() {
+  const options = { executionProviders: ['cpu'], intraOpNumThreads: 1, interOpNumThreads: 1, extra: { session: { intra_op: { allow_spinning: '0' } } } };
+  const open = async (file) => ort.InferenceSession.create(await model.source(file).bytes(), options);
+  const [plan] = await base.plan(PROMPT);
+  const networks = await Promise.all(plan.experts.map(async ({ name, calls }) => ({ calls, session: await open(experts.find((e) => e.name === name).file) })));
+  const encoders = await Promise.all(['t5', 'clip'].map(async (name) => ({ session: await open(model.card.encoders[name].file), length: model.card.encoders[name].length })));
+  const { session } = networks[0];
+  const size = { batch: 2, height: stage.size, width: stage.size };
+  const feeds = Object.fromEntries(session.inputMetadata.map(({ name, shape }) => {
+    const dims = shape.map((n) => (typeof n === 'number' ? n : (size[n] ?? 2)));
+    return [name, new ort.Tensor('float32', Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i)), dims)];
+  }));
+  return async () => {
+    for (const { session, length } of encoders) await session.run({ input_ids: new ort.Tensor('int64', BigInt64Array.from({ length }, (_, i) => BigInt(i < 7 ? i + 1 : 0)), [1, length]) });
+    for (const { session, calls } of networks) for (let i = 0; i < calls; i++) await session.run(feeds);
+  };
+}
+
+/** The base with one expert's graph for every σ. */
+const one = new ExpertEnsemble([{ ...stage.denoiser.experts[0], name: 'single', sigmaMin: stage.denoiser.sigmaMin, sigmaMax: stage.denoiser.sigmaMax }]);
+const single = base.with({ base: { ...stage, denoiser: one } });
+const mask = float32(Float32Array.from({ length: 64 }, (_, i) => Number(i % 8 < 4)), [8, 8]);
+const variants = {
+  base: () => base.generate(PROMPT, { seed: 7 }),
+  bare: await bareCalls(),
+  cascade: () => cascade.generate(PROMPT, { seed: 7 }),
+  painted: () => base.generate(PROMPT, { seed: 7, paint: { regions: [{ phrase: 'red car', mask }] } }),
+  single: () => single.generate(PROMPT, { seed: 7 }),
+};
+
+const names = Object.keys(variants);
+const seconds = Object.fromEntries(names.map((name) => [name, []]));
+for (let round = -1; round < Number(values.rounds); round++) {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[(i + Math.max(0, round)) % names.length];
+    const started = performance.now();
+    await variants[name]();
+    if (round >= 0) seconds[name].push((performance.now() - started) / 1000); // round −1 loads and warms up
+  }
+}
+await Promise.all([base, cascade, single, one].map((part) => part.dispose()));
+
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const ratio = (a, b) => Number(median(seconds[a].map((v, i) => v / seconds[b][i])).toFixed(3));
+const result = {
+  ...stamp(),
+  model: `${model.card.name} ${model.card.version}`,
+  rounds: Number(values.rounds),
+  loadAverage: loadavg().map((v) => Number(v.toFixed(1))),
+  seconds: Object.fromEntries(names.map((name) => [name, { median: Number(median(seconds[name]).toFixed(3)), best: Number(Math.min(...seconds[name]).toFixed(3)) }])),
+  ratios: { sdkOverBareRuntime: ratio('base', 'bare'), paintedOverPlain: ratio('painted', 'base'), ensembleOverSingle: ratio('base', 'single') },
+  targets: { sdkOverBareRuntime: 1.03, paintedOverPlain: 1.05, ensembleOverSingle: 1.02 },
+};
+console.log(JSON.stringify(result, null, 2));
+if (values.save) writeFileSync(new URL('results/picture.json', import.meta.url), `${JSON.stringify(result, null, 2)}\n`);
