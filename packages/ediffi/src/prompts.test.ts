@@ -1,0 +1,48 @@
+import { float32, PaintWithWords, PhraseError, zeros, type PromptEncoder } from '@ediffi/core';
+import { describe, expect, it } from 'vitest';
+import { checkPaint, chosenEncoders, encodeTexts, textsOf } from './prompts.js';
+
+/** One token per word, of which it reads the first `length`. */
+const encoder = (name: string, length: number): PromptEncoder => ({
+  name,
+  width: 2,
+  length,
+  encode: (prompts) =>
+    Promise.resolve({ tokens: zeros([prompts.length, length, 2]), length, spans: prompts.map((prompt) => [...prompt.matchAll(/\S+/g)].slice(0, length).map((word, column) => ({ start: word.index, end: word.index + word[0].length, column }))) }),
+  dispose: () => Promise.resolve(),
+});
+const encoders = { t5: encoder('t5', 8), clip: encoder('clip', 4) };
+const paint = (phrase: string, occurrence?: number): PaintWithWords => new PaintWithWords([{ phrase, mask: float32([1], [1, 1]), ...(occurrence !== undefined && { occurrence }) }]);
+const columns = async (texts: Record<string, string>, phrase: string): Promise<Record<string, number[]>> => {
+  const regions = paint(phrase);
+  const { prompts, embeddings } = await encodeTexts(texts, encoders, { paint: regions });
+  return Object.fromEntries(Object.entries(embeddings).map(([name, e]) => [name, [...regions.map(prompts![0]!, e.spans[0]!, 1, 1, e.length)].flatMap((v, column) => (v ? [column] : []))]));
+};
+
+describe('prompts', () => {
+  it('go to all encoders, to some, or one text to each', () => {
+    expect(textsOf('a cat', ['t5', 'clip'])).toEqual({ t5: 'a cat', clip: 'a cat' });
+    expect(textsOf({ t5: 'a cat' }, ['t5', 'clip'])).toEqual({ t5: 'a cat' });
+    expect(textsOf({ t5: 'a cat', clip: 'cat' }, ['clip'])).toEqual({ clip: 'cat' });
+    expect(() => textsOf(3 as never, ['t5'])).toThrow(/a string or \{ t5, clip \}/);
+    expect(() => textsOf({ t5: 3 } as never, ['t5'])).toThrow(/prompt.t5/);
+    expect(chosenEncoders(['clip'], encoders)).toEqual(['clip']);
+  });
+
+  it('paint a phrase in every encoder, also when their texts differ', async () => {
+    expect(await columns({ t5: 'a red cat', clip: 'a red cat' }, 'red cat')).toEqual({ t5: [1, 2], clip: [1, 2] });
+    expect(await columns({ t5: 'a red cat', clip: 'one cat' }, 'cat')).toEqual({ t5: [2], clip: [1] });
+    expect(await columns({ t5: 'a red cat', clip: 'one dog' }, 'cat')).toEqual({ t5: [2], clip: [] });
+    expect(() => checkPaint(paint('cat', 0), { t5: 'a cat', clip: 'cat' })).toThrow(/ambiguous/);
+  });
+
+  it('leave empty texts out: absent is zeros', async () => {
+    expect(Object.keys((await encodeTexts({ t5: ' ', clip: 'a cat' }, encoders, {})).embeddings)).toEqual(['clip']);
+  });
+
+  it('refuse a painted phrase that no encoder reads', async () => {
+    const long = 'one two three four five cat';
+    await expect(encodeTexts({ t5: long, clip: long }, encoders, { paint: paint('cat') })).resolves.toBeDefined();
+    await expect(encodeTexts({ clip: long }, encoders, { paint: paint('cat') })).rejects.toThrow(PhraseError);
+  });
+});
