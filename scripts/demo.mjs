@@ -15,9 +15,11 @@ const asset = (name) => new Uint8Array(readFileSync(join(root, 'examples', 'asse
 const written = [];
 mkdirSync(out, { recursive: true });
 
-function write(name, picture, what) {
+/** Writes pictures beside each other; how the last one was made goes into the PNG's text chunks. */
+function write(name, what, ...pictures) {
   const path = join(out, name);
-  writeFileSync(path, picture.toPng ? picture.toPng() : encodePng(picture));
+  const { prompt, seed, plan } = pictures.at(-1).metadata;
+  writeFileSync(path, pictures.length === 1 ? pictures[0].toPng() : encodePng(sideBySide(...pictures), { prompt, seed: String(seed), plan, description: what }));
   written.push([relative(root, path), what]);
 }
 
@@ -64,22 +66,22 @@ try {
   const ediffi = await loadEdiffi({ ...(process.argv[2] && { folder: process.argv[2] }) });
   console.log(await ediffi.describe());
 
-  write('text-to-image.png', await paint(ediffi, 'Text to image', 'a panda in the snow'), 'a prompt');
+  write('text-to-image.png', 'a prompt', await paint(ediffi, 'Text to image', 'a panda in the snow'));
 
   const canvas = asset('scene.png');
   const colors = JSON.parse(new TextDecoder().decode(asset('scene.json')));
   console.log(`\nThe canvas: ${Object.entries(colors).map(([color, phrase]) => `${color} is "${phrase}"`).join(', ')}`);
   const steered = await paint(ediffi, 'Paint with words', 'a red car on the beach', { paint: { canvas, colors } });
-  write('paint-with-words.png', sideBySide(canvas, steered), 'the canvas | the picture it steered');
+  write('paint-with-words.png', 'the canvas | the picture it steered', canvas, steered);
 
   const reference = asset('neon-rocket.png');
   const styled = await paint(ediffi, 'Style of a reference picture', 'a cat', { style: { image: reference } });
-  write('style.png', sideBySide(reference, styled), 'the reference picture | a cat in its style');
+  write('style.png', 'the reference picture | a cat in its style', reference, styled);
 
   const prompt = 'a red car in the snow';
   const subsets = [];
   for (const encoders of [['t5'], ['clip'], ['t5', 'clip']]) subsets.push(await paint(ediffi, `Reads: ${encoders.join(' and ')}`, prompt, { encoders }));
-  write('encoders.png', sideBySide(...subsets), 'T5 only | CLIP only | both: same prompt, same seed');
+  write('encoders.png', 'T5 only | CLIP only | both: same prompt, same seed', ...subsets);
   await ediffi.dispose();
 
   const width = Math.max(...written.map(([path]) => path.length));
