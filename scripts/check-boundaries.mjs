@@ -1,6 +1,6 @@
-// Who may import whom (type imports included), what may not appear in packages that must run anywhere, and how long a file may be.
+// Who may import whom (type imports included), that no imports run in circles, what may not appear in packages that must run anywhere, and how long a file may be.
 import { readFileSync, readdirSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -18,14 +18,35 @@ export function sources(folder) {
 }
 
 const problems = [];
+const graph = new Map(); // file → files it imports
+
+/** Circles of relative imports, each once, from its first file. */
+function circles() {
+  const state = new Map();
+  const found = [];
+  const visit = (path, trail) => {
+    if (state.get(path) === 'done') return;
+    if (trail.includes(path)) {
+      found.push([...trail.slice(trail.indexOf(path)), path].map((p) => relative(root, p)).join(' → '));
+      return;
+    }
+    for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
+    state.set(path, 'done');
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return found;
+}
+
 for (const [name, allowed] of Object.entries(MAY_IMPORT)) {
   for (const path of sources(join(root, 'packages', name, 'src'))) {
     const text = readFileSync(path, 'utf8');
     const where = relative(root, path);
     const lines = text.split('\n').length;
     const isTest = path.endsWith('.test.ts');
+    graph.set(path, []);
     if (lines > MAX_LINES && !isTest) problems.push(`${where}: ${lines} lines, at most ${MAX_LINES}`);
     for (const [, specifier] of text.matchAll(/(?:from|import)\s*\(?\s*['"]([^'"]+)['"]/g)) {
+      if (specifier.startsWith('.')) graph.get(path).push(join(dirname(path), specifier).replace(/\.js$/, '.ts'));
       const sibling = /^(?:@ediffi\/([a-z]+)|(ediffi))(?:\/|$)/.exec(specifier);
       const target = sibling?.[1] ?? sibling?.[2];
       if (target && target !== name && !allowed.includes(target) && !isTest) problems.push(`${where}: ${name} must not import ${specifier}`);
@@ -41,6 +62,7 @@ for (const [name, allowed] of Object.entries(MAY_IMPORT)) {
     }
   }
 }
+for (const circle of circles()) problems.push(`imports in a circle: ${circle}`);
 if (problems.length) {
   console.error(problems.join('\n'));
   process.exit(1);

@@ -20,6 +20,7 @@ export * from './errors/ediffi-error.js';
 export * from './errors/errors.js';
 export * from './regions/canvas.js';
 export * from './regions/paint-with-words.js';
+export * from './regions/region.js';
 export * from './regions/resize.js';
 export * from './regions/strength.js';
 export * from './tensor/host.js';

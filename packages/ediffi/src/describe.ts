@@ -1,5 +1,5 @@
 import { zeros, type ExpertEnsemble } from '@ediffi/core';
-import type { PipelineParts } from './pipeline.js';
+import type { PipelineParts } from './parts.js';
 import { planCalls } from './plan.js';
 import { rangeOf, resolveStage } from './resolve.js';
 import { isUpsampler, type BaseStage, type Upsampler } from './stage.js';

@@ -3,7 +3,7 @@ import { planText, type Metadata, type StageMetadata } from './metadata.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { GeneratedImage } from './pictures/generated-image.js';
 import { pictureOf } from './pictures/input.js';
-import type { PipelineParts } from './pipeline.js';
+import type { PipelineParts } from './parts.js';
 import { planCalls } from './plan.js';
 import { encodeTexts } from './prompts.js';
 import { resolveRequest, type Request } from './request.js';

@@ -9,6 +9,7 @@ export { maskOf, pictureOf, resized, rgbaOf, tensorOf, type PictureInput } from 
 export * from './pictures/picture-error.js';
 export * from './pictures/png.js';
 export type { Painting } from './painting.js';
+export type { PipelineParts } from './parts.js';
 export * from './pipeline.js';
 export type { BaseStage, Stage, StageDefaults, Upsampler } from './stage.js';
 export type { GenerationStep } from './step.js';

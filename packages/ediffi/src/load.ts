@@ -2,7 +2,8 @@ import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend,
 import { clipImageEncoder, clipTextEncoder, t5Encoder, type ImageEncoder } from '@ediffi/encoders';
 import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
 import { ortNode } from '@ediffi/backends/ort-node';
-import { Cascade, Pipeline, type PipelineParts } from './pipeline.js';
+import type { PipelineParts } from './parts.js';
+import { Cascade, Pipeline } from './pipeline.js';
 import { SharedLoads } from './shared-loads.js';
 import type { BaseStage, Stage, Upsampler } from './stage.js';
 

@@ -1,31 +1,16 @@
-import type { Denoiser, Expert, ExpertEnsemble, PromptEncoder } from '@ediffi/core';
-import type { ImageEncoder } from '@ediffi/encoders';
-import type { ModelCard } from '@ediffi/model';
+import type { Denoiser, Expert, ExpertEnsemble } from '@ediffi/core';
 import { OptionError } from '@ediffi/core';
 import { describe, type DescribeOptions } from './describe.js';
 import { paintPictures } from './generate.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
 import { painting, type Painting } from './painting.js';
+import type { PipelineParts } from './parts.js';
 import { checkWidths } from './prompts.js';
 import { planCalls } from './plan.js';
 import { resolveRequest } from './request.js';
 import type { BaseStage, Stage, Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
-
-/** What a pipeline is made of. Whoever made the parts disposes them; a pipeline from a loader disposes what the loader opened. */
-export interface PipelineParts {
-  /** Text encoders by the name their embedding has in the conditioning: 't5', 'clip'. Any subset is legal. */
-  readonly encoders: Readonly<Record<string, PromptEncoder>>;
-  /** For style: reference pictures. */
-  readonly imageEncoder?: ImageEncoder;
-  readonly base: BaseStage;
-  readonly upsamplers?: readonly Upsampler[];
-  /** Words the model knows, for warnings. */
-  readonly words?: ModelCard['words'];
-  /** Names and versions that go into metadata. */
-  readonly versions?: Readonly<Record<string, string>>;
-}
 
 /** Changes to a pipeline: any part, or single experts by name. */
 export interface PipelineChanges extends Partial<PipelineParts> {

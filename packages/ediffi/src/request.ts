@@ -1,7 +1,7 @@
 import { finiteNumber, OptionError, type HostTensor, type PaintWithWords } from '@ediffi/core';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { tensorOf } from './pictures/input.js';
-import type { PipelineParts } from './pipeline.js';
+import type { PipelineParts } from './parts.js';
 import { checkPaint, chosenEncoders, textsOf } from './prompts.js';
 import { resolveImage, resolvePaint, resolveSeeds, resolveSize, resolveStage, type StageRun } from './resolve.js';
 

@@ -1,7 +1,7 @@
 import { finiteNumber, nearest } from '../errors/check.js';
 import { OptionError, ShapeError } from '../errors/errors.js';
 import { float32 } from '../tensor/host.js';
-import type { Region } from './paint-with-words.js';
+import type { Region } from './region.js';
 
 /** Pixels, row-major RGBA, 0–255. */
 export interface Rgba {

@@ -5,21 +5,11 @@
 import { columnsOf, findPhrase, type TokenSpan } from '../conditioning/spans.js';
 import { finiteNumber } from '../errors/check.js';
 import { OptionError, ShapeError } from '../errors/errors.js';
-import { shapeText, type HostTensor } from '../tensor/tensor.js';
+import { shapeText } from '../tensor/tensor.js';
 import { canvasRegions, labelRegions, type CanvasOptions, type PaintedPhrase, type Rgba } from './canvas.js';
+import type { Region } from './region.js';
 import { resizePlane } from './resize.js';
 import { regionStrength, type StrengthOptions } from './strength.js';
-
-/** One phrase of the prompt and where it shall be. */
-export interface Region {
-  readonly phrase: string;
-  /** Which of several equal phrases, from 0; default: all of them. */
-  readonly occurrence?: number;
-  /** `[H, W]`, 0…1, any size. */
-  readonly mask: HostTensor;
-  /** Multiplies the mask; negative values keep the phrase away. Default 1. */
-  readonly weight?: number;
-}
 
 /** Options of PaintWithWords. */
 export interface PaintOptions extends StrengthOptions {
