@@ -1,0 +1,122 @@
+import { CapabilityError, float32, floats, ModelError, randn, type ModelSource } from '@ediffi/core';
+import { describe, expect, it } from 'vitest';
+import { attention, attentionByHand } from '../conformance/fixtures.js';
+import { ortNode } from '../ort-node.js';
+import { inspectGraph, instrument } from './index.js';
+import { parseModel } from './onnx.js';
+import { concat, field, fields } from './wire.js';
+import { float32s, int64s, modelBytes, node, valueInfo } from './write.js';
+
+const picture = valueInfo('sample', ['batch', 2, 4, 4]);
+const text = valueInfo('encoder_hidden_states', ['batch', 3, 2]);
+const result = valueInfo('output', ['batch', 2, 4, 4]);
+
+/** The attention of eager exports: heads merged into the batch, rank 3, the mask added before Softmax. */
+function rank3(): ModelSource {
+  const bytes = modelBytes({
+    nodes: [
+      node('Reshape', ['sample', 'to_tokens'], 'flat'),
+      node('Transpose', ['flat'], 'query', { perm: [0, 2, 1] }),
+      node('MatMul', ['encoder_hidden_states', 'identity'], 'key'),
+      node('Transpose', ['key'], 'key_t', { perm: [0, 2, 1] }),
+      node('MatMul', ['query', 'key_t'], 'products'),
+      node('Mul', ['products', 'one'], 'scaled'),
+      node('Add', ['scaled', 'nothing'], 'scores'),
+      node('Softmax', ['scores'], 'weights', { axis: -1 }),
+      node('MatMul', ['weights', 'key'], 'rows'),
+      node('Transpose', ['rows'], 'columns', { perm: [0, 2, 1] }),
+      node('Reshape', ['columns', 'to_picture'], 'output'),
+    ],
+    initializers: [int64s('to_tokens', [0, 2, 16]), int64s('to_picture', [0, 2, 4, 4]), float32s('identity', [2, 2], [1, 0, 0, 1]), float32s('one', [1], [1]), float32s('nothing', [1], [0])],
+    inputs: [picture, text],
+    outputs: [result],
+  });
+  return { name: 'rank 3', bytes: async () => bytes };
+}
+
+const simple = (nodes: Uint8Array[], inputs = [picture, text]): Uint8Array => modelBytes({ nodes, inputs, outputs: [result] });
+const codeOf = (work: () => unknown): unknown => {
+  try {
+    work();
+  } catch (error) {
+    return CapabilityError.isInstance(error) ? error.detail['code'] : error;
+  }
+  return 'accepted';
+};
+
+describe('the reader', () => {
+  it('keeps every byte of what it does not touch', async () => {
+    const bytes = await attention().bytes();
+    expect(concat([...fields(bytes)].map((f) => f.raw))).toEqual(bytes);
+  });
+  it('does not copy weights', async () => {
+    const bytes = await attention().bytes();
+    const { initializers } = parseModel(bytes);
+    expect(initializers.get('identity')!.raw!.buffer).toBe(bytes.buffer);
+  });
+  it('refuses broken files with a sentence', () => {
+    const bytes = simple([node('Identity', ['sample'], 'output')]);
+    for (const cut of [1, 7, bytes.length >> 1]) expect(() => parseModel(bytes.subarray(0, bytes.length - cut))).toThrow(ModelError);
+    const ort = concat([Uint8Array.of(0, 0, 0, 0), new TextEncoder().encode('ORTM'), new Uint8Array(8)]);
+    expect(() => parseModel(ort)).toThrow(/\.ort format/);
+  });
+});
+
+describe('inspectGraph', () => {
+  it('lists sites with stride, rank and where key columns come from', async () => {
+    const report = inspectGraph(await attention().bytes());
+    expect(report.sites).toEqual([{ name: 'weights', stride: 1, rank: 4, columns: [{ input: 't5', length: 3 }] }]);
+  });
+  it('follows strides through convolutions and resizes', () => {
+    const nodes = [
+      node('Conv', ['sample', 'kernel'], 'half', { strides: [2, 2], pads: [1, 1, 1, 1], kernel_shape: [3, 3] }),
+      node('Reshape', ['half', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'query', { perm: [0, 2, 1] }),
+      node('Transpose', ['encoder_hidden_states'], 'key_t', { perm: [0, 2, 1] }),
+      node('MatMul', ['query', 'key_t'], 'scores'), node('Softmax', ['scores'], 'weights', { axis: -1 }), node('MatMul', ['weights', 'encoder_hidden_states'], 'output'),
+    ];
+    const bytes = modelBytes({ nodes, initializers: [int64s('to_tokens', [0, 2, 4]), float32s('kernel', [2, 2, 3, 3], new Array(36).fill(0))], inputs: [picture, text], outputs: [result] });
+    expect(inspectGraph(bytes).sites[0]!.stride).toBe(2);
+  });
+  it('does not take self-attention or pooling for cross-attention', () => {
+    const self = [
+      node('Transpose', ['sample'], 'q', { perm: [0, 1, 3, 2] }), node('MatMul', ['sample', 'q'], 's'), node('Softmax', ['s'], 'w', { axis: -1 }), node('MatMul', ['w', 'sample'], 'mixed'),
+      node('ReduceMean', ['encoder_hidden_states'], 'pooled', { keepdims: 1 }), node('Mul', ['mixed', 'pooled'], 'output'),
+    ];
+    expect(codeOf(() => inspectGraph(simple(self)))).toBe('NO_CROSS_ATTENTION');
+  });
+});
+
+describe('instrument', () => {
+  it('reaches rank-3 scores as well: equals arithmetic by hand, strength 0 changes no bit', async () => {
+    const backend = ortNode();
+    const [stock, session] = await Promise.all([backend.load(rank3()), backend.load(rank3(), { instrument: { regions: true } })]);
+    const [sample, words] = [randn([2, 2, 4, 4], 1), randn([2, 3, 2], 2)];
+    const map = Float32Array.from({ length: 48 }, (_, i) => Number(i % 3 === 2));
+    const run = async (strength: number[]): Promise<Float32Array> =>
+      floats((await session.run({ sample, encoder_hidden_states: words, regions_s1: float32(map, [1, 1, 16, 3]), regions_strength: float32(strength, [2, 1, 1, 1]) }))['output']!);
+    expect(await run([0, 0])).toEqual(await floats((await stock.run({ sample, encoder_hidden_states: words }))['output']!));
+    const y = await run([0.8, 0]);
+    for (const r of [0, 1]) {
+      const hand = attentionByHand(sample.data.subarray(32 * r, 32 * r + 32), words.data.subarray(6 * r, 6 * r + 6), map, r === 0 ? 0.8 : 0);
+      hand.output.forEach((v, i) => expect(Math.abs(v - y[32 * r + i]!)).toBeLessThan(1e-5));
+    }
+    await backend.dispose();
+  });
+
+  it('refuses, with a code, what it cannot do exactly', async () => {
+    const instrumented = instrument(await attention().bytes(), { regions: true }).bytes;
+    const old = concat([...fields(await attention().bytes())].map((f) => (f.number === 8 ? field(8, concat([field(1, ''), field(2, 11)])) : f.raw)));
+    const query = [node('Reshape', ['sample', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'q', { perm: [0, 2, 1] })];
+    const fused = simple([...query, node('MultiHeadAttention', ['q', 'encoder_hidden_states', 'encoder_hidden_states'], 'output')]);
+    const joint = simple([...query, node('Concat', ['encoder_hidden_states', 'q'], 'output', { axis: 1 })]);
+    const unnamed = simple([node('Identity', ['a'], 'output')], [valueInfo('a', ['batch', 2]), valueInfo('b', ['batch', 2])]);
+    expect(codeOf(() => instrument(instrumented, { regions: true }))).toBe('ALREADY');
+    expect(codeOf(() => instrument(old, { regions: true }))).toBe('OPSET');
+    expect(codeOf(() => instrument(fused, { regions: true }))).toBe('FUSED');
+    expect(codeOf(() => instrument(joint, { regions: true }))).toBe('JOINT');
+    expect(codeOf(() => instrument(unnamed, { regions: true }))).toBe('AMBIGUOUS_INPUTS');
+    expect(codeOf(() => instrument(simple([node('Identity', ['sample'], 'output')]), { regions: true }))).toBe('NO_CROSS_ATTENTION');
+    const bytes = await rank3().bytes();
+    expect(codeOf(() => instrument(bytes, { maps: true }))).toBe('RANK3');
+  });
+});
