@@ -68,7 +68,7 @@ export function resolveSeeds(options: GenerateOptions | BatchOptions): number[] 
     return (options.seed as readonly number[]).map(legal);
   }
   const first = legal((options.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32));
-  const count = 'count' in options ? integer('count', options.count, 1, 4096) : 1;
+  const count = 'count' in options && options.count !== undefined ? integer('count', options.count, 1, 4096) : 1;
   return Array.from({ length: count }, (_, i) => legal(first + i));
 }
 
