@@ -140,6 +140,14 @@ describe.skipIf(embeddedFolder === undefined)('invariants of the whole stack, on
     expect(Buffer.compare((await base.generate(PROMPT, settings)).data, before.data)).toBe(0);
   });
 
+  it('one expert in memory at a time gives the same bytes; a disposed pipeline refuses to paint', async () => {
+    const wanted = await base.generate(PROMPT, settings);
+    const frugal = await loadBase({ folder: embeddedFolder!, resident: 1 });
+    expect(Buffer.compare((await frugal.generate(PROMPT, settings)).data, wanted.data)).toBe(0);
+    await frugal.dispose();
+    await expect(frugal.generate(PROMPT, settings)).rejects.toMatchObject({ code: 'DisposedError' });
+  });
+
   it('image to image keeps more at low strength; inpainting keeps what the mask keeps', async () => {
     const image = await base.generate(PROMPT, settings);
     const away = (other: { data: Uint8Array }): number => other.data.reduce((sum, v, i) => sum + Math.abs(v - image.data[i]!), 0);
