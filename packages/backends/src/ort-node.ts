@@ -2,12 +2,11 @@
  * onnxruntime-node, one worker thread per session. Its `create` and `run` block the thread they are called on (measured: 0 timer ticks
  * in 650 ms), so the main thread only sends and receives: timers tick, an expert loads while another runs, abort answers at once.
  */
-import { BackendError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type GraphSites, type LoadOptions, type ModelSource, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
+import { BackendError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type LoadOptions, type ModelSource, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
 import { createRequire } from 'node:module';
-import { instrument } from './graph/index.js';
-import { parseModel } from './graph/onnx.js';
 import { checkFeeds, describeFeeds } from './ort/feeds.js';
-import { verifiedBytes } from './ort/source.js';
+import { opening, openError } from './ort/open.js';
+import { abortable } from './ort/source.js';
 import { Thread } from './ort/thread.js';
 
 /** Options of ortNode. */
@@ -39,66 +38,72 @@ function locate(): string {
   }
 }
 
-/** A backend on onnxruntime-node's CPU provider. Throws BackendError when the runtime is not installed. */
+/**
+ * A backend on onnxruntime-node's CPU provider. Throws BackendError when the runtime is not installed. `load` rejects with ModelError for
+ * files that are missing, damaged or of another hash, CapabilityError for graphs that cannot be instrumented, the signal's reason on abort.
+ */
 export function ortNode(options: OrtNodeOptions = {}): Backend {
   const runtime = options.runtime ?? locate();
   const open = new Set<Session>();
-  let disposed = false;
+  const loading = new Set<Promise<Session>>();
+  let disposed: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await Promise.allSettled(loading);
+    await Promise.all([...open].map((session) => session.dispose()));
+  };
   return {
     name: 'ort-node',
     device: cpu,
     async load(model, load = {}) {
       if (disposed) throw new DisposedError('the ort-node backend');
       load.signal?.throwIfAborted();
-      const session = await createSession(model, load, options, runtime, (closed) => open.delete(closed));
-      open.add(session);
-      return session;
+      const made = createSession(model, load, options, runtime, (session) => open.delete(session)).then((session) => {
+        open.add(session);
+        if (!disposed && !load.signal?.aborted) return session;
+        void session.dispose();
+        throw new DisposedError('the ort-node backend');
+      });
+      loading.add(made);
+      made.catch(() => undefined).finally(() => loading.delete(made));
+      return abortable(made, load.signal);
     },
-    async dispose() {
-      disposed = true;
-      await Promise.all([...open].map((session) => session.dispose()));
-    },
+    dispose: () => (disposed ??= close()),
   };
 }
 
-async function createSession(model: ModelSource, load: LoadOptions, options: OrtNodeOptions, runtime: string, closed: (session: Session) => void): Promise<Session> {
-  let bytes = await verifiedBytes(model);
-  let sites: GraphSites | undefined;
-  if (load.instrument && (load.instrument.regions || load.instrument.maps)) ({ bytes, sites } = instrument(bytes, load.instrument, model.name));
-  else parseModel(bytes, model.name); // a truncated file fails here, with a sentence that says so
+async function createSession(model: ModelSource, load: LoadOptions, defaults: OrtNodeOptions, runtime: string, closed: (session: Session) => void): Promise<Session> {
+  const { transfer, changed, ...request } = await opening(model, load, defaults);
+  load.signal?.throwIfAborted();
   const thread = new Thread(runtime, model.name);
-  const settings = {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: load.threads ?? options.threads ?? 1,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-    extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' }, ...(model.folder && { model_external_initializers_file_folder_path: model.folder }) } },
-  };
-  let made: Made;
-  try {
-    made = await thread.ask<Made>('create', { model: bytes, options: settings }, load.signal);
-  } catch (error) {
+  const made = await thread.ask<Made>('create', request, transfer, load.signal).catch((error: unknown) => {
     void thread.end();
-    throw error;
-  }
-  let ended: Promise<void> | undefined;
+    throw openError(error, model);
+  });
+  let ended = false;
   const session: Session = {
     name: model.name,
     ...made,
-    ...(sites && { sites }),
+    ...(changed && { sites: changed.sites }),
     async run(feeds, { signal } = {}) {
       if (ended) throw new DisposedError(model.name);
-      checkFeeds('ort-node', model.name, made.inputs, feeds);
-      const plain = await Promise.all(Object.entries(feeds).map(async ([name, t]) => [name, (await t.toHost()) as Plain] as const));
-      const request = Object.fromEntries(plain.map(([name, { dtype, data, shape }]) => [name, { dtype, data, shape: [...shape] }]));
-      const outputs = await thread.ask<Record<string, Plain>>('run', { feeds: request }, signal).catch((error: unknown) => {
+      checkFeeds('ort-node', model.name, made.inputs, feeds, changed);
+      const copies: Record<string, Plain> = {};
+      const moved: ArrayBuffer[] = [];
+      for (const [name, tensor] of Object.entries(feeds)) {
+        const { dtype, shape, data } = await tensor.toHost();
+        const copy = data.slice(); // one copy that moves to the worker; the caller's stays valid
+        copies[name] = { dtype, shape: [...shape], data: copy };
+        moved.push(copy.buffer);
+      }
+      const outputs = await thread.ask<Record<string, Plain>>('run', { feeds: copies }, moved, signal).catch((error: unknown) => {
         throw BackendError.isInstance(error) ? new BackendError('ort-node', error.message, describeFeeds(feeds), { cause: error }) : error;
       });
       return Object.fromEntries(Object.entries(outputs).map(([name, t]): [string, Tensor] => [name, hostTensor(t.data, t.shape, t.dtype)]));
     },
     dispose() {
+      ended = true;
       closed(session);
-      return (ended ??= thread.end());
+      return thread.end();
     },
   };
   return session;

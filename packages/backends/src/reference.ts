@@ -3,7 +3,7 @@
  * runtime. The oracle for other backends, and the fallback that needs nothing installed. Not for pictures: a hundred times slower.
  */
 import { BackendError, CapabilityError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
-import { instrument } from './graph/index.js';
+import { instrument, type Instrumented } from './graph/index.js';
 import { parseModel, type OnnxModel } from './graph/onnx.js';
 import { checkFeeds } from './ort/feeds.js';
 import { verifiedBytes } from './ort/source.js';
@@ -53,13 +53,13 @@ export function reference(): Backend {
       const parsed = parseModel(changed?.bytes ?? plain, model.name);
       const lacking = [...new Set(parsed.nodes.map((n) => n.op).filter((op) => !(op in operators)))];
       if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`);
-      return sessionOf(model.name, parsed, changed?.sites);
+      return sessionOf(model.name, parsed, changed);
     },
     dispose: async () => void (disposed = true),
   };
 }
 
-function sessionOf(name: string, model: OnnxModel, sites: Session['sites']): Session {
+function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undefined): Session {
   const weights = new Map([...model.initializers].map(([key, tensor]) => [key, stored(tensor)]));
   const inputs = infoOf(model.inputs, name);
   let ended = false;
@@ -67,11 +67,11 @@ function sessionOf(name: string, model: OnnxModel, sites: Session['sites']): Ses
     name,
     inputs,
     outputs: infoOf(model.outputs, name),
-    ...(sites && { sites }),
+    ...(changed && { sites: changed.sites }),
     async run(feeds, { signal } = {}) {
       if (ended) throw new DisposedError(name);
       signal?.throwIfAborted();
-      checkFeeds('reference', name, inputs, feeds);
+      checkFeeds('reference', name, inputs, feeds, changed);
       const values = new Map<string, Value>(weights);
       for (const [key, tensor] of Object.entries(feeds)) values.set(key, await asValue(tensor));
       let turn = performance.now();

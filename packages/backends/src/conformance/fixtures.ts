@@ -85,3 +85,11 @@ export function attentionByHand(sample: Float32Array, text: Float32Array, map?: 
   const output = [0, 1].flatMap((c) => weights.map((row) => row.reduce((sum, w, t) => sum + w * text[2 * t + c]!, 0)));
   return { output, weights };
 }
+
+/** Sixty 512×512 products with the identity in a row, x `[m, 512]`: a few hundred milliseconds of work, y = x. */
+export function slow(): ModelSource {
+  const [n, layers] = [512, 60];
+  const nodes = Array.from({ length: layers }, (_, i) => node('MatMul', [i ? `h${i}` : 'x', 'w'], i === layers - 1 ? 'y' : `h${i + 1}`));
+  const identity = Float32Array.from({ length: n * n }, (_, i) => Number(i % (n + 1) === 0));
+  return source('slow', modelBytes({ nodes, initializers: [float32s('w', [n, n], identity)], inputs: [valueInfo('x', ['m', n])], outputs: [valueInfo('y', ['m', n])] }));
+}

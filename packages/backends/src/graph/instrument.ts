@@ -19,8 +19,10 @@ const CONSTANTS = { 'axes_-2_-1': [-2, -1], axes_1: [1], minus_one: [-1], zero: 
 
 /** An instrumented graph and what was added to it. */
 export interface Instrumented {
-  readonly bytes: Uint8Array;
+  readonly bytes: Uint8Array<ArrayBuffer>;
   readonly sites: GraphSites;
+  /** The graph input that is the picture. */
+  readonly image: string;
 }
 
 /** Reductions took their axes as an attribute before opset 18 and as an input since; ReduceSum since 13. */
@@ -101,6 +103,7 @@ export function instrument(bytes: Uint8Array, options: Instrumentation, name = '
   });
   return {
     bytes: rebuilt,
+    image: image.name,
     sites: {
       columns,
       strides: strides.map((stride) => ({

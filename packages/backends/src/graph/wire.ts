@@ -74,7 +74,7 @@ export function field(number: number, value: number | bigint | string | Uint8Arr
 }
 
 /** Joins byte runs into one array. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
+export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

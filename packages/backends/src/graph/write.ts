@@ -28,7 +28,7 @@ export const tensor = (name: string, type: number, dims: readonly number[], raw:
 export const int64s = (name: string, values: readonly number[]): Uint8Array => field(5, tensor(name, INT64, [values.length], new Uint8Array(BigInt64Array.from(values, BigInt).buffer)));
 
 /** A graph's initializer field: float32. */
-export const float32s = (name: string, dims: readonly number[], values: readonly number[]): Uint8Array => field(5, tensor(name, FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer)));
+export const float32s = (name: string, dims: readonly number[], values: ArrayLike<number>): Uint8Array => field(5, tensor(name, FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer)));
 
 /** Payload of a ValueInfoProto; a string is a symbolic size. */
 export const valueInfo = (name: string, dims: readonly (string | number)[], type = FLOAT): Uint8Array => {
