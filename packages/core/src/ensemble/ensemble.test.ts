@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { bind, CoverageError, cutSigma, expertInterval, ExpertEnsemble, float32, floats, normalQuantile, OptionError, quantileEdge, SigmaRangeError, splitRange, type Denoiser, type Expert } from '../index.js';
+import { bind, CapabilityError, CoverageError, cutSigma, DisposedError, expertInterval, ExpertEnsemble, float32, floats, flow, Generator, normalQuantile, OptionError, quantileEdge, SigmaRangeError, splitRange, type Denoiser, type Expert } from '../index.js';
 import { gaussian } from '../testing/index.js';
 
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
@@ -19,7 +19,31 @@ const experts = (log: string[] = [], lazy = false): Expert<null>[] =>
     name: String(name), sigmaMin: Number(sigmaMin), sigmaMax: Number(sigmaMax),
     denoiser: lazy ? async () => (log.push(`load ${name}`), model(String(name), log)) : model(String(name), log),
   }));
-const pause = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5));
+/** Experts that load, work and free slowly; `most()` is how many were ever in memory at once. */
+function slow(ms: () => number = () => 5): { made: (Expert<null> & { denoiser: () => Promise<Denoiser<null>> })[]; log: string[]; most: () => number } {
+  const log: string[] = [];
+  let [now, most] = [0, 0];
+  const made = experts(log, true).map((expert) => ({
+    ...expert,
+    denoiser: async () => {
+      log.push(`load ${expert.name}`);
+      most = Math.max(most, ++now);
+      await pause(ms());
+      let freed = false;
+      const inner = model(expert.name, log);
+      const denoise: Denoiser<null>['denoise'] = async (y, sigma, c) => {
+        const out = await inner.denoise(y, sigma, c);
+        await pause(ms());
+        if (freed) log.push(`late ${expert.name}`);
+        return out;
+      };
+      const dispose = async (): Promise<void> => (await pause(ms()), (freed = true), now--, inner.dispose());
+      return { ...inner, denoise, dispose };
+    },
+  }));
+  return { made, log, most: () => most };
+}
+const pause = (ms = 5): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 describe('intervals', () => {
   it('equal the paper’s edges (ediffi-facts §1.3)', () => {
@@ -127,6 +151,78 @@ describe('ExpertEnsemble', () => {
     expect(Math.max(...loaded)).toBe(1);
     expect(log.filter((entry) => entry === 'low')).toHaveLength(3);
     await ensemble.dispose();
+  });
+  it('holds its bound when calls start at once from empty', async () => {
+    const { made, log, most } = slow();
+    const ensemble = new ExpertEnsemble(made, { resident: 1 });
+    await Promise.all([50, 0.1, 1, 60, 0.2].map((sigma) => ensemble.denoise(x, sigma, null)));
+    expect(log.filter((entry) => !entry.includes(' '))).toHaveLength(5);
+    expect(most()).toBe(1);
+    expect(log.filter((entry) => entry.startsWith('late'))).toEqual([]);
+    await ensemble.dispose();
+  });
+  it('prefetches the third expert too when two may stay', async () => {
+    const { made, log, most } = slow();
+    const ensemble = new ExpertEnsemble(made, { resident: 2 });
+    for (const sigma of [50, 40, 2, 1]) await ensemble.denoise(x, sigma, null);
+    while (!log.includes('load low')) await pause();
+    expect(log).toEqual(['load high', 'high', 'load middle', 'high', 'middle', 'middle', 'free high', 'load low']);
+    expect(most()).toBe(2);
+    await ensemble.dispose();
+  });
+  it('lets pictures at different noise keep their experts', async () => {
+    const { made, log } = slow();
+    const ensemble = new ExpertEnsemble(made, { resident: 2 });
+    for (const [a, b] of [[50, 2], [45, 1.5], [40, 1], [35, 0.9]]) for (const sigma of [a!, b!]) await ensemble.denoise(x, sigma, null);
+    expect(log.filter((entry) => entry.startsWith('load'))).toEqual(['load high', 'load middle']);
+    await ensemble.dispose();
+  });
+  it('keeps bound and experts under any mix of calls, failures and disposal', async () => {
+    const random = new Generator(1);
+    for (let run = 0; run < 24; run++) {
+      const resident = random.integer(1, 4);
+      const { made, log, most } = slow(() => random.integer(0, 3));
+      const flaky = made.map((expert) => ({ ...expert, denoiser: async () => { if (random.integer(0, 8) === 0) throw new Error('no luck'); return expert.denoiser(); } }));
+      const ensemble = new ExpertEnsemble(flaky, { resident });
+      const calls = Array.from({ length: 12 }, async () => {
+        await pause(random.integer(0, 12));
+        return ensemble.denoise(x, [50, 1, 0.1][random.integer(0, 3)]!, null);
+      });
+      const disposed = pause(random.integer(8, 40)).then(() => ensemble.dispose());
+      const outcomes = await Promise.allSettled(calls);
+      await disposed;
+      await pause(6);
+      for (const outcome of outcomes) if (outcome.status === 'rejected' && !DisposedError.isInstance(outcome.reason)) expect(String(outcome.reason)).toContain('no luck');
+      expect(most()).toBeLessThanOrEqual(resident);
+      const count = (what: string): number => log.filter((entry) => entry.startsWith(what)).length;
+      expect([count('late'), count('load')]).toEqual([0, count('free')]);
+    }
+  });
+  it('disposes after the call at work, and refuses those that wait', async () => {
+    const { made, log } = slow();
+    const ensemble = new ExpertEnsemble(made, { resident: 1 });
+    const [atWork, waiting] = [ensemble.denoise(x, 50, null), ensemble.denoise(x, 0.1, null)];
+    const refused = expect(waiting).rejects.toSatisfy(DisposedError.isInstance);
+    while (!log.includes('high')) await pause();
+    await Promise.all([ensemble.dispose(), ensemble.dispose(), refused]);
+    expect((await atWork).shape).toEqual([1, 2]);
+    expect(log).toEqual(['load high', 'high', 'free high']);
+  });
+  it('does not let a loader that throws harm the expert at work', async () => {
+    const broken: Expert<null>['denoiser'] = () => { throw new Error('no file'); };
+    const ensemble = new ExpertEnsemble<null>(experts().map((expert) => (expert.name === 'middle' ? { ...expert, denoiser: broken } : expert)));
+    expect((await ensemble.denoise(x, 50, null)).shape).toEqual([1, 2]);
+    await expect(ensemble.denoise(x, 1, null)).rejects.toThrow('no file');
+  });
+  it('has the α of its experts, and refuses two kinds', async () => {
+    const flows = (lazy: boolean): Expert<null>[] => {
+      const made = flow<null>(async (y) => y, { sigmaMin: 0.001, sigmaMax: 1, timestep: (s) => s });
+      return [['a', 0.5, 1], ['b', 0, 0.5]].map(([name, sigmaMin, sigmaMax]) => ({ name: String(name), sigmaMin: Number(sigmaMin), sigmaMax: Number(sigmaMax), denoiser: lazy ? async () => made : made }));
+    };
+    expect(new ExpertEnsemble(flows(false)).alpha(0.25)).toBe(0.75);
+    expect(new ExpertEnsemble(flows(true), { alpha: (s) => 1 - s }).with('a', async () => model('mine')).alpha(0.25)).toBe(0.75);
+    await expect(new ExpertEnsemble(flows(true)).denoise(x, 0.7, null)).rejects.toSatisfy(CapabilityError.isInstance);
+    expect(() => new ExpertEnsemble(flows(false)).with('b', model('EDM'))).toThrow(CapabilityError);
   });
   it('tries again after a load that failed', async () => {
     let tries = 0;

@@ -6,7 +6,7 @@
 import type { Conditioning } from '../conditioning/conditioning.js';
 import type { CallOptions, Denoiser } from '../denoiser/denoiser.js';
 import { finiteNumber, integer } from '../errors/check.js';
-import { CoverageError, OptionError, SigmaRangeError } from '../errors/errors.js';
+import { CapabilityError, CoverageError, OptionError, SigmaRangeError } from '../errors/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { coverage } from './intervals.js';
 import { Residency } from './residency.js';
@@ -26,6 +26,8 @@ export interface Expert<C = Conditioning> {
 export interface EnsembleOptions {
   /** How many experts may be in memory at once. Default: all. With 2 or more, the next one loads while the current one works. */
   readonly resident?: number;
+  /** α(σ) of all experts, needed when they load on first use and are not EDM-like: 1 − σ for rectified flow. Default: that of a ready-made expert, else 1. */
+  readonly alpha?: (sigma: number) => number;
 }
 
 /** Several denoisers that act as one. */
@@ -35,8 +37,9 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
   readonly sigmaMax: number;
   readonly #residency: Residency<C>;
   readonly #options: EnsembleOptions;
+  readonly #alpha: (sigma: number) => number;
 
-  /** Experts in any order. Throws CoverageError on gaps or overlaps, OptionError on empty ranges or equal names. */
+  /** Experts in any order. Throws CoverageError on gaps or overlaps, OptionError on empty ranges or equal names, CapabilityError when α differs. */
   constructor(experts: readonly Expert<C>[], options: EnsembleOptions = {}) {
     if (!experts.length) throw new OptionError('experts', '[]', 'at least one expert');
     for (const { name, sigmaMin, sigmaMax, guidance } of experts) {
@@ -50,8 +53,31 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
     this.sigmaMax = this.experts[0]!.sigmaMax;
     this.sigmaMin = this.experts.at(-1)!.sigmaMin;
     this.#options = options;
+    const ready = this.experts.map(({ denoiser }) => denoiser).find((denoiser) => typeof denoiser !== 'function');
+    this.#alpha = options.alpha ?? (ready ? (sigma) => ready.alpha(sigma) : () => 1);
     const limit = options.resident === undefined ? Infinity : integer('resident experts', options.resident, 1);
-    this.#residency = new Residency(this.experts.map((expert) => expert.denoiser), limit);
+    this.#residency = new Residency(this.experts.map((expert) => this.#sameAlpha(expert)), limit);
+  }
+
+  /** The expert's denoiser, or its loader, refused where its α is not the ensemble's: solvers would mix two kinds of noise. */
+  #sameAlpha(expert: Expert<C>): Expert<C>['denoiser'] {
+    const { denoiser, name, sigmaMin, sigmaMax } = expert;
+    const check = (made: Denoiser<C>): Denoiser<C> => {
+      const sigma = Number.isFinite(sigmaMax) ? sigmaMax : 2 * sigmaMin;
+      const [own, common] = [made.alpha(sigma), this.#alpha(sigma)];
+      if (Math.abs(own - common) <= 1e-9) return made;
+      throw new CapabilityError('alpha', `expert '${name}': α(${sigma}) = ${own}, but the ensemble's is ${common} — give the ensemble { alpha }, and experts of one kind`, { expert: name, own, common });
+    };
+    if (typeof denoiser !== 'function') return check(denoiser);
+    return async () => {
+      const made = await denoiser();
+      try {
+        return check(made);
+      } catch (error) {
+        await made.dispose();
+        throw error;
+      }
+    };
   }
 
   #index(sigma: number): number {
@@ -84,8 +110,8 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
     return new ExpertEnsemble(this.experts.map((expert) => (expert.name === name ? { ...expert, denoiser } : expert)), this.#options);
   }
 
-  alpha(_sigma: number): number {
-    return 1;
+  alpha(sigma: number): number {
+    return this.#alpha(sigma);
   }
 
   guidanceAt(sigma: number): number | undefined {
@@ -96,12 +122,12 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
     const index = this.#index(sigma);
     return this.#residency.use(index, (denoiser) => {
       const work = denoiser.denoise(x, sigma, condition, options);
-      this.#residency.prefetch(index + 1); // sampling goes from high noise to low
+      this.#residency.prefetch(index + 1, index); // sampling goes from high noise to low
       return work;
     });
   }
 
-  /** Disposes what the ensemble loaded itself. */
+  /** Disposes what the ensemble loaded itself, after the calls that are still at work; later calls throw DisposedError. */
   dispose(): Promise<void> {
     return this.#residency.dispose();
   }
