@@ -1,11 +1,11 @@
 import { nearest, OptionError } from '@ediffi/core';
-import { deisRk, dpmpp2m, euler, eulerAncestral, exponential, heun, karras, linear, type SigmaRange, type Solver } from '@ediffi/sampler';
+import { deisRk, dpm2, dpm2Ancestral, dpmpp2m, dpmpp2sAncestral, euler, eulerAncestral, exponential, heun, karras, linear, lms, type SigmaRange, type Solver } from '@ediffi/sampler';
 
 /** A rule that spreads noise levels over a range: steps → decreasing σ with a final 0. */
 export type Grid = (steps: number, range: SigmaRange) => Float64Array;
 
 /** Solvers by the names that options and the command line take. */
-export const solvers: Readonly<Record<string, Solver>> = { euler, heun, eulerAncestral, dpmpp2m, deisRk };
+export const solvers: Readonly<Record<string, Solver>> = { euler, heun, eulerAncestral, dpm2, dpm2Ancestral, lms, dpmpp2m, dpmpp2sAncestral, deisRk };
 
 /** Grids by name. */
 export const grids: Readonly<Record<string, Grid>> = { karras, exponential, linear };

@@ -1,7 +1,7 @@
 import { ExpertEnsemble, float32, floats, type Conditioning, type Denoiser, type PromptEncoder } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
 import { describe, expect, it } from 'vitest';
-import { Cascade, Pipeline, type BaseStage, type PipelineParts, type Upsampler } from './index.js';
+import { Cascade, grids, Pipeline, solvers, type BaseStage, type PipelineParts, type Upsampler } from './index.js';
 
 /** The exact denoiser of pictures of one colour, Normal(mean, 1) per pixel; notes every call. */
 function toy(mean: number, calls: { name: string; sigma: number; batch: number; condition: Conditioning }[] = [], name = 'toy'): Denoiser {
@@ -70,6 +70,11 @@ describe('Pipeline', () => {
     expect(batch.map((picture) => picture.metadata.seed)).toEqual([5, 6, 7]);
     const alone = await pipeline.generate('a cat', { seed: 6, solver: 'eulerAncestral' });
     expect([...alone.tensor.data]).toEqual([...batch[1]!.tensor.data]);
+  });
+
+  it.each(Object.keys(solvers))('solver %s ends in the colour the denoiser knows', async (solver) => {
+    const exact: Denoiser = { ...toy(0), denoise: (x) => Promise.resolve(float32(new Float32Array(x.shape.reduce((a, b) => a * b, 1)).fill(0.5), x.shape)) };
+    for (const grid of Object.keys(grids)) expect(new Set((await new Pipeline(partsOf(exact)).generate('a cat', { seed: 1, solver, grid, steps: 6 })).data)).toEqual(new Set([191]));
   });
 
   it('stops the work when the loop is left', async () => {
