@@ -9,7 +9,7 @@ import type { PipelineParts } from './parts.js';
 import { checkWidths } from './prompts.js';
 import { planCalls } from './plan.js';
 import { resolveRequest } from './request.js';
-import type { BaseStage, Stage, Upsampler } from './stage.js';
+import type { Stage, Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 
 /** Changes to a pipeline: any part, or single experts by name. */
