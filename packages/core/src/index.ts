@@ -25,6 +25,7 @@ export * from './regions/resize.js';
 export * from './regions/strength.js';
 export * from './tensor/host.js';
 export * from './tensor/lincomb.js';
+export * from './tensor/philox.js';
 export * from './tensor/random.js';
 export * from './tensor/tensor.js';
 export * from './tensor/view.js';

@@ -23,6 +23,8 @@ export interface GraphSites {
   }[];
   /** Input `regions_strength` `[1 or B, 1, 1, 1]`. */
   readonly strength?: string;
+  /** What the graph multiplies the strength with; regions made for the other are refused. */
+  readonly statistic?: 'max' | 'std';
 }
 
 /** A loaded graph. */

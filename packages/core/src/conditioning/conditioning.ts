@@ -32,6 +32,7 @@ export interface PromptEncoder {
  * Everything a denoiser is told. A batch of B pictures takes n rows of conditioning, n dividing B: each row serves B/n pictures in a row.
  */
 export interface Conditioning {
+  /** One per row, or fewer, each serving as many rows in a row: the text that the encoders' spans and the regions' phrases refer to. */
   readonly prompts?: readonly string[];
   /** By encoder: 't5', 'clip', 'clip-image'; a missing one is zeros. */
   readonly embeddings: Readonly<Record<string, PromptEmbedding>>;

@@ -59,7 +59,7 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
       tokens: await stack(a?.tokens, b?.tokens, rows, rows),
       ...(pooled && { pooled }),
       length: (a ?? b)!.length,
-      spans: [...spread(a?.spans, rows), ...spread(b?.spans, rows)],
+      spans: [...repeated(a?.spans ?? [], rows, []), ...repeated(b?.spans ?? [], rows, [])],
     };
   }
   const inputs: Record<string, Tensor> = {};
@@ -68,11 +68,12 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
     embeddings,
     inputs,
     ...(positive.regions && { regions: positive.regions }),
-    ...(positive.prompts && { prompts: positive.prompts }),
-    painted: [...Array<boolean>(rows).fill(true), ...Array<boolean>(rows).fill(false)],
+    ...(positive.prompts && { prompts: [...repeated(positive.prompts, rows, ''), ...repeated(negative.prompts ?? [], rows, '')] }),
+    painted: [...repeated(positive.painted ?? [], rows, true), ...Array<boolean>(rows).fill(false)],
   };
 }
 
-function spread<T>(rows: readonly (readonly T[])[] | undefined, count: number): (readonly T[])[] {
-  return Array.from({ length: count }, (_, i) => rows?.[Math.floor((i * (rows.length || 1)) / count)] ?? []);
+/** `list` stretched to `count` entries, each repeated in a row. */
+function repeated<T>(list: readonly T[], count: number, missing: T): T[] {
+  return Array.from({ length: count }, (_, i) => list[Math.floor((i * list.length) / count)] ?? missing);
 }

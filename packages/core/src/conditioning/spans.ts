@@ -8,6 +8,9 @@ export interface TokenSpan {
   readonly column: number;
 }
 
+/** Lower case of the same length: character offsets must hold (İ has a lower case of two characters and stays). */
+const fold = (text: string): string => Array.from(text, (c) => (c.toLowerCase().length === c.length ? c.toLowerCase() : c)).join('');
+
 const isWord = (character: string | undefined): boolean => character !== undefined && /[\p{L}\p{N}]/u.test(character);
 
 /**
@@ -15,8 +18,8 @@ const isWord = (character: string | undefined): boolean => character !== undefin
  * Throws PhraseError naming the nearest words of the prompt.
  */
 export function findPhrase(prompt: string, phrase: string, occurrence?: number): { start: number; end: number }[] {
-  const needle = phrase.trim().toLowerCase();
-  const hay = prompt.toLowerCase();
+  const needle = fold(phrase.trim());
+  const hay = fold(prompt);
   const found: { start: number; end: number }[] = [];
   for (let at = needle ? hay.indexOf(needle) : -1; at >= 0; at = hay.indexOf(needle, at + 1)) {
     const end = at + needle.length;

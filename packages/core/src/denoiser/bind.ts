@@ -2,7 +2,7 @@ import { NonFiniteError } from '../errors/errors.js';
 import { isHost } from '../tensor/host.js';
 import type { CallOptions, Denoise, Denoiser } from './denoiser.js';
 
-/** Closes a denoiser over its condition, abort signal and attention listener: what is left is all that a solver sees. Rejects with NonFiniteError when the network answers NaN. */
+/** Closes a denoiser over its condition, abort signal and attention listener: what is left is all that a solver sees. Rejects with NonFiniteError when the network answers NaN or ∞ (looked at on the host only: reading a device back each step would cost more than it saves). */
 export function bind<C>(denoiser: Denoiser<C>, condition: C, options: CallOptions = {}): Denoise {
   const call: Denoise = async (x, sigma) => {
     options.signal?.throwIfAborted();

@@ -83,6 +83,17 @@ describe('other parametrisations', () => {
     expect(D.alpha!(0.3)).toBeCloseTo(0.7);
     expect([...(await floats(await D(x, 0.5)))].map((v) => +v.toFixed(5))).toEqual([-0.3, -2.1]);
   });
+  it('refuse an illegal range', () => {
+    for (const make of [epsilon, velocity, flow]) expect(() => make(async (y: Tensor) => y, { ...options_, sigmaMin: Number.NaN })).toThrow(OptionError);
+  });
+  it('free what they made when the network fails', async () => {
+    const freed: string[] = [];
+    const device = { id: 'other', fromHost: (t: Tensor) => t as Tensor<'float32'>, lincomb: () => ({ ...alien, dispose: () => freed.push('scaled') }) as unknown as Tensor<'float32'> };
+    const alien = { dtype: 'float32', shape: [1, 2], device, toHost: async () => x, dispose: () => freed.push('x') } as unknown as Tensor;
+    const failing: Network<null> = async () => { throw new Error('lost'); };
+    for (const make of [epsilon(failing, options_), precondition(failing, { sigmaData: 0.5, sigmaMin: 0.01, sigmaMax: 20 })]) await expect(bind(make, null)(alien, 1)).rejects.toThrow('lost');
+    expect(freed).toEqual(['scaled', 'scaled']);
+  });
   it('gives networks the EDM-like σ of a flow for regions', async () => {
     let seen = 0;
     const D = bind(flow<null>(async (y, _, sigma) => ((seen = sigma), y), { ...options_, sigmaMax: 1 }), null);
@@ -122,6 +133,24 @@ describe('guidance', () => {
       const got = await floats(await D(no, 1));
       const want = numbers(out['y']!);
       got.forEach((v, i) => expect(Math.abs(v - want[i]!), id).toBeLessThan(3e-6 * Math.max(1, Math.abs(want[i]!))));
+    }
+  });
+  it('treats every picture of a batch as if it were alone, bit for bit', async () => {
+    const model: Denoiser<number> = { ...toy(), denoise: async (y, sigma, c) => float32((await floats(y)).map((v, i, all) => Math.sin(3 * v) * (i < all.length / 2 ? 1.3 : 0.4) + c * sigma), y.shape) };
+    const condition = { positive: 0.1, negative: 0 };
+    const pictures = [0, 1].map((k) => float32(Float32Array.from({ length: 12 }, (_, i) => Math.cos(5 * k + i) * (k ? 40 : 2)), [1, 3, 2, 2]));
+    const both = float32([...pictures[0]!.data, ...pictures[1]!.data], [2, 3, 2, 2]);
+    for (const extra of [{}, { rescale: 0.7 }, { threshold: { dynamic: 0.9 } }, { threshold: 'static' }] as const) {
+      const D = bind(guided(model, 4, { ...options, ...extra }), condition);
+      const alone = await Promise.all(pictures.map(async (picture) => [...(await floats(await D(picture, 1)))]));
+      expect([...(await floats(await D(both, 1)))]).toEqual(alone.flat());
+    }
+  });
+  it('refuses windows and thresholds that are none, at construction', () => {
+    for (const window of [{ from: Number.NaN }, { from: 5, to: 1 }, { from: -1 }, { to: Number.NaN }]) expect(() => guided(toy(), 2, { window })).toThrow(OptionError);
+    for (const threshold of [{ dynamic: Number.NaN }, { dynamic: 2 }, { dynamic: 0.9, limit: 0.5 }, { dynamic: 0.9, limit: Number.NaN }, 'hard' as unknown as 'static']) {
+      expect(() => guided(toy(), 2, { threshold })).toThrow(OptionError);
+      expect(() => thresholded(toy(), threshold)).toThrow(OptionError);
     }
   });
   it('refuses NaN', () => {

@@ -20,7 +20,7 @@ export interface AttentionRecord {
 /** Options of one network call. */
 export interface CallOptions {
   readonly signal?: Abort;
-  /** Receives the attention maps of the call when the graph was loaded with them. */
+  /** Receives the attention maps of the call, and owns them, when the graph was loaded with them. */
   readonly attention?: (record: AttentionRecord) => void;
 }
 

@@ -6,11 +6,11 @@
  */
 import type { Conditioning } from '../conditioning/conditioning.js';
 import { joinConditioning } from '../conditioning/join.js';
-import { finiteNumber } from '../errors/check.js';
+import { finiteNumber, sigmaWindow } from '../errors/check.js';
 import { float32, floats } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Denoiser, GuidedCondition } from './denoiser.js';
-import { applyThreshold, type Threshold } from './threshold.js';
+import { applyThreshold, checkThreshold, type Threshold } from './threshold.js';
 
 /** Options of guided. `C` is what one row of the model's condition is. */
 export interface GuidanceOptions<C> {
@@ -28,13 +28,13 @@ export type GuidanceScale = number | ((sigma: number) => number);
 
 /**
  * Guidance as a denoiser of pairs. An expert's own guidance (`guidanceAt`) takes precedence over `scale`.
- * Throws OptionError for a scale or rescale that is no finite number.
+ * Throws OptionError for a scale, window, rescale or threshold that is no legal number.
  */
 export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceScale, options: GuidanceOptions<C> = {}): Denoiser<GuidedCondition<C>> {
   if (typeof scale === 'number') finiteNumber('guidance', scale);
   const rescale = finiteNumber('guidance rescale', options.rescale ?? 0, 0, 1);
-  const { from = 0, to = Infinity } = options.window ?? {};
-  const threshold = options.threshold ?? 'none';
+  const { from, to } = sigmaWindow('guidance window', options.window);
+  const threshold = checkThreshold(options.threshold ?? 'none');
   const join = options.join ?? (joinConditioning as unknown as (a: C, b: C) => Promise<C>);
   const joined = new WeakMap<object, Promise<C>>();
 
@@ -60,8 +60,7 @@ export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceS
       if (w === 1) return bounded(await denoiser.denoise(x, sigma, condition.positive, call), threshold);
       const twice = await doubled(x);
       const both = await denoiser.denoise(twice, sigma, await pair(condition), call).finally(() => twice.dispose());
-      const mixed = await mix(both, x, w, rescale);
-      both.dispose();
+      const mixed = await mix(both, x, w, rescale).finally(() => both.dispose());
       return bounded(mixed, threshold);
     },
     dispose: () => denoiser.dispose(),
@@ -69,9 +68,8 @@ export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceS
 }
 
 async function bounded(x: Tensor, threshold: Threshold): Promise<Tensor> {
-  const out = await applyThreshold(x, threshold);
-  if (out !== x) x.dispose();
-  return out;
+  if (threshold === 'none') return x;
+  return applyThreshold(x, threshold).finally(() => x.dispose());
 }
 
 async function doubled(x: Tensor): Promise<Tensor> {

@@ -8,7 +8,7 @@
 import type { Conditioning } from '../conditioning/conditioning.js';
 import { lincomb } from '../tensor/lincomb.js';
 import type { Denoiser } from './denoiser.js';
-import { checkSigma, type Network } from './precondition.js';
+import { checkRange, checkSigma, type Network } from './precondition.js';
 
 /** σ range of a wrapped network and its clock: σ → the number the network takes as timestep. */
 export interface WrapOptions {
@@ -24,7 +24,7 @@ interface Coefficients {
 }
 
 function wrap<C>(network: Network<C>, options: WrapOptions, at: (sigma: number) => Coefficients, alpha: (sigma: number) => number, edmSigma: (sigma: number) => number): Denoiser<C> {
-  const { sigmaMin, sigmaMax } = options;
+  const { sigmaMin, sigmaMax } = checkRange(options);
   return {
     sigmaMin,
     sigmaMax,
@@ -33,8 +33,7 @@ function wrap<C>(network: Network<C>, options: WrapOptions, at: (sigma: number) 
       checkSigma(sigma, sigmaMin, sigmaMax, 'denoiser');
       const c = at(sigma);
       const scaled = c.in === 1 ? x : await lincomb([c.in, x]);
-      const raw = await network(scaled, options.timestep(sigma), edmSigma(sigma), condition, call);
-      if (scaled !== x) scaled.dispose();
+      const raw = await network(scaled, options.timestep(sigma), edmSigma(sigma), condition, call).finally(() => scaled !== x && scaled.dispose());
       const denoised = await lincomb([c.skip, x], [c.out, raw]);
       raw.dispose();
       return denoised;

@@ -47,12 +47,17 @@ export function checkSigma(sigma: number, min: number, max: number, who: string)
   throw new SigmaRangeError(`${who}: σ = ${sigma} is outside [${min}, ${max}] — use a grid within the model's range`, sigma);
 }
 
+/** Returns the range if 0 < sigmaMin ≤ sigmaMax; throws OptionError otherwise. */
+export function checkRange<R extends { readonly sigmaMin: number; readonly sigmaMax: number }>(range: R): R {
+  finiteNumber('sigmaMin', range.sigmaMin, Number.MIN_VALUE);
+  finiteNumber('sigmaMax', range.sigmaMax, range.sigmaMin);
+  return range;
+}
+
 /** Raw EDM network → Denoiser. Throws OptionError for a σ_data or range that is no positive number. */
 export function precondition<C = Conditioning>(network: Network<C>, options: PreconditionOptions): Denoiser<C> {
-  const { sigmaMin, sigmaMax } = options;
+  const { sigmaMin, sigmaMax } = checkRange(options);
   const sigmaData = finiteNumber('sigmaData', options.sigmaData, Number.MIN_VALUE);
-  finiteNumber('sigmaMin', sigmaMin, Number.MIN_VALUE);
-  finiteNumber('sigmaMax', sigmaMax, sigmaMin);
   const noise = noiseInput(options.noise ?? 'log/4');
   return {
     sigmaMin,

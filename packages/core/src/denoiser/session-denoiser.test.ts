@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
-  bind, CapabilityError, float32, floats, guided, ModelError, PaintWithWords, precondition, sessionNetwork, ShapeError, type AttentionRecord, type Conditioning, type PromptEmbedding,
+  bind, CapabilityError, float32, floats, guided, ModelError, PaintWithWords, PhraseError, precondition, sessionNetwork, ShapeError, type AttentionRecord, type Conditioning, type PromptEmbedding,
   type Session, type Tensor, type TokenSpan,
 } from '../index.js';
 
@@ -107,6 +107,37 @@ describe('regions in the network', () => {
     await bind(denoiserOf(session), { embeddings: {} })(x, 3);
     expect(calls[0]!['regions_s2']!.data.every((v) => v === 0)).toBe(true);
     expect(calls[0]!['regions_strength']!.data[0]).toBe(0);
+  });
+  it('of a batch with different prompts are each picture’s own, also when further inputs have more rows', async () => {
+    const prompts = ['cat a', 'a cat'];
+    const spansOf = (text: string): TokenSpan[] => [...text.matchAll(/\w+/g)].map((m, i) => ({ start: m.index, end: m.index + m[0].length, column: i }));
+    const t5 = { ...embedding(6, 2), spans: prompts.map(spansOf) };
+    const four = float32(new Float32Array(192), [4, 3, 4, 4]);
+    const lit = (map: Tensor & { data: Float32Array }): number[][] => Array.from({ length: map.shape[0]! }, (_, r) => [...map.data.subarray(r * 64, r * 64 + 16)].flatMap((v, i) => (v > 0.5 ? [i] : [])));
+    const { session, calls } = fake(sites);
+    await bind(denoiserOf(session), { prompts, embeddings: { t5 }, regions: paint })(four, 3);
+    expect(lit(calls[0]!['regions_s2']!)).toEqual([[0], [0], [1], [1]]);
+    const wide = { prompts, embeddings: { t5: { ...t5, tokens: float32(new Float32Array(48).fill(1), [4, 6, 2]), spans: t5.spans.flatMap((s) => [s, s]) } }, regions: paint };
+    await bind(guided(denoiserOf(session), 3), { positive: wide, negative: { embeddings: {} } })(four, 3);
+    expect(lit(calls[1]!['regions_s2']!)).toEqual([[0], [0], [1], [1], [], [], [], []]);
+    expect([...calls[1]!['regions_strength']!.data].map((v) => v > 0)).toEqual([true, true, true, true, false, false, false, false]);
+  });
+  it('leave rows alone that are not painted', async () => {
+    const { session, calls } = fake(sites);
+    const two = float32(new Float32Array(96), [2, 3, 4, 4]);
+    await bind(guided(denoiserOf(session), 3), { positive: { ...condition, embeddings: { t5: embedding(6, 2) }, painted: [false, true] }, negative: { embeddings: {} } })(two, 3);
+    expect([...calls[0]!['regions_strength']!.data].map((v) => v > 0)).toEqual([false, true, false, false]);
+    expect(calls[0]!['regions_s2']!.data.some((v) => v > 0)).toBe(true);
+  });
+  it('are refused where they would be ignored: no prompts, phrase cut off, no text, another statistic', async () => {
+    const { session } = fake(sites);
+    const D = (c: Conditioning, s = session): Promise<Tensor> => bind(denoiserOf(s), c)(x, 3);
+    await expect(D({ embeddings: condition.embeddings, regions: paint })).rejects.toThrow(/Conditioning.prompts/);
+    const cut: PromptEmbedding = { ...embedding(6), spans: [spans.slice(0, 1)] };
+    await expect(D({ ...condition, embeddings: { t5: cut } })).rejects.toThrow(/t5: 6 tokens/);
+    await expect(D({ ...condition, embeddings: {} })).rejects.toThrow(PhraseError);
+    await expect(D(condition, fake({ ...sites, statistic: 'std' }).session)).rejects.toThrow(/statistic: 'max'/);
+    await expect(D(condition, fake({ ...sites, statistic: 'max' }).session)).resolves.toBeDefined();
   });
   it('are refused by a graph without region inputs', async () => {
     const { session } = fake();

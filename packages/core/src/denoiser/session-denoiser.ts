@@ -57,8 +57,15 @@ export function sessionNetwork(session: Session, names: GraphNames = embeddedNam
     const strength = session.sites?.strength;
     if (strength !== undefined) feeds[strength] = strengthRows(condition, sigma, batch);
     const outputs = await session.run(feeds, call?.signal ? { signal: call.signal } : {});
-    if (call?.attention) call.attention(recordOf(session, outputs, sigma, x.shape));
     const output = outputs[names.output];
+    const rest = Object.values(outputs).filter((tensor) => tensor !== output);
+    try {
+      if (call?.attention) call.attention(recordOf(session, outputs, sigma, x.shape)); // the maps are the listener's from here on
+      else rest.forEach((tensor) => tensor.dispose());
+    } catch (error) {
+      for (const tensor of Object.values(outputs)) tensor.dispose();
+      throw error;
+    }
     if (!output) throw new ModelError(`${session.name}: the graph has no output '${names.output}'`, session.name);
     return output;
   };

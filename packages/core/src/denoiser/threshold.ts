@@ -3,6 +3,7 @@
  * |x| per picture, raised to at least 1 (at most `limit`); clamp to [−s, s] and divide by s.
  */
 import { finiteNumber } from '../errors/check.js';
+import { OptionError } from '../errors/errors.js';
 import { floats, float32 } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Denoiser } from './denoiser.js';
@@ -37,15 +38,27 @@ export async function dynamicThreshold(x: Tensor, p = 0.995, limit = Infinity): 
 /** How denoised pictures are bounded: 'static' clamps to [−1, 1]; dynamic rescales by a quantile. */
 export type Threshold = 'none' | 'static' | { readonly dynamic: number; readonly limit?: number };
 
-/** Bounds a tensor by the given rule; throws OptionError for a quantile outside (0, 1]. */
-export async function applyThreshold(x: Tensor, threshold: Threshold): Promise<Tensor> {
-  if (threshold === 'none') return x;
-  if (threshold === 'static') return staticThreshold(x);
-  return dynamicThreshold(x, finiteNumber('dynamic threshold quantile', threshold.dynamic, Number.MIN_VALUE, 1), threshold.limit);
+/** Returns the rule if it is legal; throws OptionError for another word, a quantile outside (0, 1] or a limit below 1. */
+export function checkThreshold(threshold: Threshold): Threshold {
+  if (threshold === 'none' || threshold === 'static') return threshold;
+  if (typeof threshold !== 'object' || threshold === null) throw new OptionError('threshold', threshold, "'none', 'static' or { dynamic: quantile, limit? }");
+  finiteNumber('dynamic threshold quantile', threshold.dynamic, Number.MIN_VALUE, 1);
+  const { limit = Infinity } = threshold;
+  if (!(limit >= 1)) throw new OptionError('dynamic threshold limit', limit, 'a number ≥ 1');
+  return threshold;
 }
 
-/** A denoiser whose answers are bounded. */
+/** Bounds a tensor by the given rule (the tensor itself for 'none'); throws OptionError as checkThreshold does. */
+export async function applyThreshold(x: Tensor, threshold: Threshold): Promise<Tensor> {
+  checkThreshold(threshold);
+  if (threshold === 'none') return x;
+  if (threshold === 'static') return staticThreshold(x);
+  return dynamicThreshold(x, threshold.dynamic, threshold.limit);
+}
+
+/** A denoiser whose answers are bounded. Throws OptionError for an illegal rule. */
 export function thresholded<C>(denoiser: Denoiser<C>, threshold: Threshold): Denoiser<C> {
+  checkThreshold(threshold);
   return {
     sigmaMin: denoiser.sigmaMin,
     sigmaMax: denoiser.sigmaMax,
@@ -53,9 +66,7 @@ export function thresholded<C>(denoiser: Denoiser<C>, threshold: Threshold): Den
     ...(denoiser.guidanceAt && { guidanceAt: (sigma: number) => denoiser.guidanceAt?.(sigma) }),
     async denoise(x, sigma, condition, options) {
       const raw = await denoiser.denoise(x, sigma, condition, options);
-      const bounded = await applyThreshold(raw, threshold);
-      if (bounded !== raw) raw.dispose();
-      return bounded;
+      return threshold === 'none' ? raw : applyThreshold(raw, threshold).finally(() => raw.dispose());
     },
     dispose: () => denoiser.dispose(),
   };

@@ -14,6 +14,13 @@ export function integer(option: string, value: number, min = -Infinity, max = In
   return value;
 }
 
+/** A σ range (from, to] with its defaults 0 and ∞ filled in; throws OptionError unless 0 ≤ from < to. */
+export function sigmaWindow(option: string, window: { readonly from?: number; readonly to?: number } = {}): { readonly from: number; readonly to: number } {
+  const { from = 0, to = Infinity } = window;
+  if (!(from >= 0 && from < to)) throw new OptionError(option, `(${from}, ${to}]`, 'a range of σ with 0 ≤ from < to');
+  return { from, to };
+}
+
 function range(what: string, min: number, max: number): string {
   if (min === -Infinity && max === Infinity) return what;
   if (max === Infinity) return `${what} ≥ ${min}`;

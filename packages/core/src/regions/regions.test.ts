@@ -35,6 +35,10 @@ describe('phrases', () => {
     }
     expect(() => findPhrase(prompt, '')).toThrow(PhraseError);
   });
+  it('keep their places beside letters whose lower case is longer', () => {
+    expect(findPhrase('İİ a Cat', 'cat')).toEqual([{ start: 5, end: 8 }]);
+    expect(findPhrase('in İzmir', 'İzmir')).toEqual([{ start: 3, end: 8 }]);
+  });
   it('of several tokens own all their columns', () => expect(columnsOf(words, findPhrase(prompt, 'blue cat'))).toEqual([5, 6]));
 });
 
@@ -52,6 +56,7 @@ describe('strength', () => {
   it('refuses NaN', () => {
     expect(() => regionStrength({ strength: Number.NaN })).toThrow(OptionError);
     expect(() => regionStrength({ strength: () => Number.NaN })(1)).toThrow(OptionError);
+    for (const window of [{ from: Number.NaN }, { from: 2, to: 1 }]) expect(() => regionStrength({ window })).toThrow(OptionError);
   });
 });
 

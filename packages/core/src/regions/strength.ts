@@ -6,7 +6,7 @@
  *
  * max(QKᵀ) (or std) is taken inside the graph, per picture and head.
  */
-import { finiteNumber } from '../errors/check.js';
+import { finiteNumber, sigmaWindow } from '../errors/check.js';
 import { OptionError } from '../errors/errors.js';
 
 /** Growth of the strength with σ. */
@@ -23,8 +23,8 @@ export interface StrengthOptions {
 
 /** Strength as a function of σ, without the factor max(QKᵀ). Throws OptionError for a w′ that is no finite number. */
 export function regionStrength(options: StrengthOptions = {}): (sigma: number) => number {
-  const { strength = 0.4, rule = 'log', window = {} } = options;
-  const { from = 0, to = Infinity } = window;
+  const { strength = 0.4, rule = 'log' } = options;
+  const { from, to } = sigmaWindow('paint window', options.window);
   if (typeof strength === 'number') finiteNumber('paint strength', strength);
   if (rule !== 'log' && rule !== 'log-squared') throw new OptionError('paint rule', rule, "'log' or 'log-squared'");
   return (sigma) => {

@@ -1,12 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { OptionError, Generator, randn, randnBatch } from '../index.js';
+import { CudaGenerator, OptionError, Generator, philox4x32, randn, randnBatch } from '../index.js';
 
 interface Case {
   readonly id: string;
   readonly fn: string;
-  readonly args: { seed: number | string; n: number; dtype?: string; low: number; high: number; shape?: number[] };
+  readonly args: { seed: number | string; offset: number; counter: number[]; key: number[]; n: number; dtype?: string; low: number; high: number; shape?: number[] };
   readonly values: (number | string)[];
+  readonly values_f64_arith?: number[];
+  readonly values_f32_arith?: number[];
+  readonly atol?: number;
   readonly steps?: { op: string; n: number; values: number[] }[];
 }
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/random.json', import.meta.url), 'utf8')) as { cases: Case[] };
@@ -56,6 +59,11 @@ describe('Generator equals torch.Generator on the CPU', () => {
     });
   }
 
+  it('leaves no golden case of its own out', () => {
+    const elsewhere = ['philox4x32_10', 'philox_randn', 'BrownianTreeNoiseSampler']; // below, and in @ediffi/sampler
+    expect([...new Set(cases.map((c) => c.fn))].filter((fn) => !handled.includes(fn) && !elsewhere.includes(fn))).toEqual([]);
+  });
+
   it('gives each picture of a batch its own stream', () => {
     const batch = randnBatch([3, 8, 8], [5, 6]);
     expect(batch.shape).toEqual([2, 3, 8, 8]);
@@ -64,5 +72,34 @@ describe('Generator equals torch.Generator on the CPU', () => {
 
   it('refuses seeds that are no whole number', () => {
     for (const seed of [-1, 1.5, Number.NaN]) expect(() => new Generator(seed)).toThrow(OptionError);
+  });
+});
+
+describe('Philox, the CUDA generator', () => {
+  const words = cases.filter((c) => c.fn === 'philox4x32_10');
+  it(`equals Random123: ${words.length} known answers`, () => {
+    expect(words.length).toBeGreaterThan(0);
+    for (const { id, args, values } of words) {
+      expect(philox4x32(args.counter as [number, number, number, number], args.key as [number, number]), id).toEqual(values);
+    }
+  });
+  const draws = cases.filter((c) => c.fn === 'philox_randn');
+  it(`equals CUDA's normals: ${draws.length} cases`, () => {
+    expect(draws.length).toBeGreaterThan(0);
+    for (const { id, args, values, values_f64_arith, values_f32_arith, atol } of draws) {
+      const got = new CudaGenerator(seedOf(args.seed), args.offset).normals(args.shape!.reduce((a, b) => a * b, 1));
+      const expected = values_f64_arith ?? values.map(Number);
+      expect(got.length, id).toBe(expected.length);
+      expected.forEach((e, i) => expect(Math.abs(got[i]! - e), `${id} [${i}]`).toBeLessThanOrEqual(values_f64_arith ? 2.5e-7 * Math.max(1, Math.abs(e)) : atol!));
+      values_f32_arith?.forEach((e, i) => expect(Math.abs(got[i]! - e), `${id} [${i}] in float32`).toBeLessThanOrEqual(atol!));
+    }
+  });
+  it('advances by one offset per draw and feeds randn', () => {
+    const generator = new CudaGenerator(42);
+    generator.normals(5);
+    expect(generator.normals(16)).toEqual(new CudaGenerator(42, 1).normals(16));
+    expect(randn([4, 4], new CudaGenerator(42, 1)).data).toEqual(new CudaGenerator(42, 1).normals(16));
+    for (const seed of [-1, 0.5, Number.NaN]) expect(() => new CudaGenerator(seed)).toThrow(OptionError);
+    expect(() => new CudaGenerator(2n ** 64n)).toThrow(OptionError);
   });
 });

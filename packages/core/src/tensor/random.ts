@@ -137,14 +137,19 @@ function boxMullerBlock64(data: Float64Array, start: number): void {
   }
 }
 
-/** Standard normal noise `[...shape]`, equal to `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`. */
-export function randn(shape: Shape, source: number | bigint | Generator): HostTensor {
-  const generator = source instanceof Generator ? source : new Generator(source);
+/** A stream of standard normals: Generator (PyTorch's CPU), CudaGenerator, or your own. */
+export interface Normals {
+  normals(n: number): Float32Array;
+}
+
+/** Standard normal noise `[...shape]`; from a seed, equal to `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`. */
+export function randn(shape: Shape, source: number | bigint | Normals): HostTensor {
+  const generator = typeof source === 'object' ? source : new Generator(source);
   return float32(generator.normals(sizeOf(shape)), shape);
 }
 
 /** Noise `[seeds, ...shape]`, each picture from its own seed: a picture does not depend on its batch mates. */
-export function randnBatch(shape: Shape, sources: readonly (number | bigint | Generator)[]): HostTensor {
+export function randnBatch(shape: Shape, sources: readonly (number | bigint | Normals)[]): HostTensor {
   const size = sizeOf(shape);
   const out = new Float32Array(size * sources.length);
   sources.forEach((source, i) => out.set(randn(shape, source).data, i * size));
