@@ -3,29 +3,26 @@
  *   x′ = (σ′/σ)·x − α′·(e^(−h) − 1)·D̂
  *
  * DPM-Solver++(2M), arXiv 2211.01095, Algorithm 2. Order 2, one network call per step; the first step and the step to σ = 0 are of order 1.
+ * EDM, VE, VP and flow.
  */
 import { lincomb, type Denoise, type Tensor } from '@ediffi/core';
 import { loop } from './loop.js';
-import type { Step } from './solver.js';
+import { firstOrder, frame, type SolverOptions, type Step } from './solver.js';
 
 /** DPM++ 2M: x `[B, …]` at sigmas[0] → x at the last σ. Throws SigmaRangeError for a grid that does not decrease. */
-export function dpmpp2m(denoise: Denoise, x: Tensor, sigmas: Float64Array): AsyncGenerator<Step, Tensor, void> {
-  const alpha = denoise.alpha ?? (() => 1);
-  const lambda = (sigma: number): number => Math.log(alpha(sigma) / sigma);
-  const history: { denoised: Tensor; sigma: number }[] = [];
+export function dpmpp2m(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: SolverOptions = {}): AsyncGenerator<Step, Tensor, void> {
+  const at = frame(denoise);
   return loop(
     denoise,
     x,
     sigmas,
-    ({ x, denoised, sigma, sigmaNext }) => {
-      const h = lambda(sigmaNext) - lambda(sigma);
-      const gain = -alpha(sigmaNext) * Math.expm1(-h);
-      const previous = history[0];
-      if (!previous || sigmaNext === 0) return lincomb([sigmaNext / sigma, x], [gain, denoised]);
-      const half = h / (2 * (lambda(sigma) - lambda(previous.sigma))); // 1/2r
-      return lincomb([sigmaNext / sigma, x], [gain * (1 + half), denoised], [-gain * half, previous.denoised]);
+    ({ x, denoised, sigma, sigmaNext, history: [previous] }) => {
+      if (!previous || sigmaNext === 0) return lincomb(...firstOrder(at, x, denoised, sigma, sigmaNext));
+      const h = at.lambda(sigmaNext) - at.lambda(sigma);
+      const gain = -at.alpha(sigmaNext) * Math.expm1(-h);
+      const half = h / (2 * (at.lambda(sigma) - at.lambda(previous.sigma))); // 1/2r; 0 after a start at α = 0, where λ = −∞
+      return lincomb([sigmaNext / sigma, x], [gain * (1 + half), denoised], [-gain * half, previous.value]);
     },
-    history,
-    1,
+    { depth: 1, resume: options.resume },
   );
 }

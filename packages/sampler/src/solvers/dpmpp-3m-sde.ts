@@ -1,52 +1,41 @@
 /*
- * With λ = −ln σ, h = λ′ − λ, k = h·(1 + η), r₀ = h₋₁/h, r₁ = h₋₂/h, Δ₀ = (D − D₋₁)/r₀, Δ₁ = (D₋₁ − D₋₂)/r₁:
+ *   H = (1 + η)·h,  φ₂ = α′·((e^(−H) − 1)/H + 1),  φ₃ = φ₂/H − α′/2,  D1, D2 divided differences as in dpm-multistep.ts
+ *   x′ = (σ′/σ)·e^(−ηh)·x + α′·(1 − e^(−H))·D + φ₂·D1 − φ₃·D2 + σ′·√(1 − e^(−2ηh))·n
  *
- *   d₁ = Δ₀ + (Δ₀ − Δ₁)·r₀/(r₀ + r₁),   d₂ = (Δ₀ − Δ₁)/(r₀ + r₁),   φ₂ = (e^(−k) − 1)/k + 1,   φ₃ = φ₂/k − 1/2
- *   x′ = e^(−k)·x + (1 − e^(−k))·D + φ₂·d₁ − φ₃·d₂ + σ′·√(1 − e^(−2ηh))·n
- *
- * DPM-Solver++(3M) SDE, k-diffusion's sample_dpmpp_3m_sde (after arXiv 2211.01095). One network call per step; third order inside for η = 0; warms up
- * with orders 1 and 2 (so the global order is 2); the step to σ = 0 returns D; only for α ≡ 1.
+ * k-diffusion's sample_dpmpp_3m_sde (no paper; the third-order analogue of arXiv 2211.01095 App. B). One network call per step; stochastic;
+ * order 3 with η = 0. The step to σ = 0 is x′ = D. Noise from a Brownian path by default. EDM, VE, VP and flow.
  */
-import { finiteNumber, lincomb, type Denoise, type Tensor, type Term } from '@ediffi/core';
-import type { AncestralOptions } from './ancestral.js';
-import { brownianNoise } from './brownian.js';
+import { finiteNumber, type Denoise, type Tensor } from '@ediffi/core';
+import { brownianNoise } from '../noise/brownian.js';
+import { type AncestralOptions } from './euler-ancestral.js';
 import { loop } from './loop.js';
-import { requireEdm, type Step } from './solver.js';
+import { combine, frame, type Step } from './solver.js';
 
-/** DPM++ 3M SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws CapabilityError for α ≢ 1, OptionError for a negative η. */
-export async function* dpmpp3mSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: AncestralOptions = {}): AsyncGenerator<Step, Tensor, void> {
+/** DPM++ 3M SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for a negative η. */
+export function dpmpp3mSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: AncestralOptions = {}): AsyncGenerator<Step, Tensor, void> {
+  const { noise = brownianNoise(0) } = options;
   const eta = finiteNumber('eta', options.eta ?? 1, 0);
   const noiseScale = finiteNumber('noiseScale', options.noiseScale ?? 1, 0);
-  requireEdm(denoise, 'dpmpp3mSde', sigmas[0] ?? 1);
-  const noise = options.noise ?? brownianNoise(0, sigmas);
-  const history: { denoised: Tensor; sigma: number }[] = [];
-  const rule = async ({ x, denoised, sigma, sigmaNext }: { x: Tensor; denoised: Tensor; sigma: number; sigmaNext: number }): Promise<Tensor> => {
-    if (sigmaNext === 0) return lincomb([1, denoised]);
-    const h = Math.log(sigma / sigmaNext);
-    const k = h * (1 + eta);
-    const phi2 = Math.expm1(-k) / k + 1;
-    const phi3 = phi2 / k - 0.5;
-    const [one, two] = history;
-    const weights = [-Math.expm1(-k), 0, 0]; // of D, D₋₁, D₋₂
-    if (one) {
-      const r0 = Math.log(one.sigma / sigma) / h;
-      const r1 = two ? Math.log(two.sigma / one.sigma) / h : Infinity;
-      // φ₂·d₁ − φ₃·d₂ = a·Δ₀ − b·Δ₁
-      const share = two ? 1 / (r0 + r1) : 0;
-      const a = phi2 * (1 + r0 * share) - phi3 * share;
-      const b = two ? phi2 * r0 * share - phi3 * share : 0;
-      weights[0]! += a / r0;
-      weights[1] = -a / r0 - b / r1;
-      weights[2] = b / r1;
-    }
-    const terms: Term[] = [[Math.exp(-k), x], [weights[0]!, denoised]];
-    if (one) terms.push([weights[1]!, one.denoised]);
-    if (two) terms.push([weights[2]!, two.denoised]);
-    if (eta === 0) return lincomb(...terms);
-    const n = await noise(x.shape, sigma, sigmaNext);
-    const next = await lincomb(...terms, [noiseScale * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h)), n]);
-    n.dispose();
-    return next;
+  const { alpha, lambda } = frame(denoise);
+  const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, history, own }) => {
+    const a = alpha(sigmaNext);
+    if (sigmaNext === 0) return combine([a, denoised]);
+    const known = history.filter((p) => lambda(p.sigma) !== -Infinity);
+    const h = lambda(sigmaNext) - lambda(sigma);
+    const H = h * (1 + eta);
+    const gain = -a * Math.expm1(-H);
+    const phi2 = a - gain / H;
+    const phi3 = phi2 / H - a / 2;
+    const [m1, m2] = known;
+    const r0 = m1 ? (lambda(sigma) - lambda(m1.sigma)) / h : 1;
+    const r1 = m1 && m2 ? (lambda(m1.sigma) - lambda(m2.sigma)) / h : 1;
+    // Weights of (D − D₋₁)/r₀ and (D₋₁ − D₋₂)/r₁.
+    const [w0, w1] = m2 ? [phi2 * (1 + r0 / (r0 + r1)) - phi3 / (r0 + r1), (phi3 - phi2 * r0) / (r0 + r1)] : m1 ? [phi2, 0] : [0, 0];
+    const terms: [number, Tensor][] = [[(sigmaNext / sigma) * Math.exp(-eta * h), x], [gain + w0 / r0, denoised]];
+    if (m1) terms.push([w1 / r1 - w0 / r0, m1.value]);
+    if (m2) terms.push([-w1 / r1, m2.value]);
+    if (eta > 0) terms.push([noiseScale * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h)), await own(noise(x.shape, sigma, sigmaNext))]);
+    return combine(...terms);
   };
-  return yield* loop(denoise, x, sigmas, rule, history, 2);
+  return loop(denoise, x, sigmas, rule, { depth: 2, resume: options.resume });
 }

@@ -1,42 +1,37 @@
 /*
- * With t = −ln σ, h = t′ − t, σ_s = e^−(t + r·h), and ancestral splits (ancestral.ts) for σ → σ_s and σ → σ′:
+ *   λ_s = λ + r·h,   u = ancestral step from σ to σ_s with D,   D̂ = (1 − 1/2r)·D + (1/2r)·D(u; σ_s),   x′ = ancestral step from σ to σ′ with D̂
  *
- *   x_s = (σ_s↓/σ)·x + (1 − σ_s↓/σ)·D + σ_s↑·n(σ, σ_s)
- *   x′  = (σ↓/σ)·x + (1 − σ↓/σ)·((1 − 1/2r)·D + (1/2r)·D(x_s; σ_s)) + σ↑·n(σ, σ′)
- *
- * DPM-Solver++ (SDE), stochastic 2S; k-diffusion's sample_dpmpp_sde. n are increments of ONE Brownian path over overlapping intervals:
- * use brownianNoise. Two network calls per step; the step to σ = 0 is Euler's; only for α ≡ 1.
+ * DPM-Solver++(S) for the SDE, k-diffusion's sample_dpmpp_sde (r = ½). Two network calls per step; stochastic; order 2 with η = 0. The
+ * noises of the two overlapping intervals must come from one Brownian path: the default noise is `brownianNoise`. EDM, VE, VP and flow.
  */
-import { finiteNumber, lincomb, type Denoise, type Tensor } from '@ediffi/core';
-import { ancestralSplit, type AncestralOptions } from './ancestral.js';
-import { brownianNoise } from './brownian.js';
+import { finiteNumber, type Denoise, type Tensor } from '@ediffi/core';
+import { brownianNoise } from '../noise/brownian.js';
+import { ancestralOptions, ancestralSplit, type AncestralOptions } from './euler-ancestral.js';
 import { loop } from './loop.js';
-import { eulerStep, requireEdm, type Step } from './solver.js';
+import { combine, firstOrder, frame, type Step } from './solver.js';
 
-/** r in (0, 1]: where between t and t′ the second call is made; default 1/2. */
+/** Options of dpmppSde: where the second call lies. */
 export interface DpmppSdeOptions extends AncestralOptions {
   readonly r?: number;
 }
 
-/** DPM++ SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws CapabilityError for α ≢ 1, OptionError for illegal η or r. */
-export async function* dpmppSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: DpmppSdeOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const eta = finiteNumber('eta', options.eta ?? 1, 0);
-  const noiseScale = finiteNumber('noiseScale', options.noiseScale ?? 1, 0);
-  const r = finiteNumber('r', options.r ?? 0.5, Number.MIN_VALUE, 1);
-  requireEdm(denoise, 'dpmppSde', sigmas[0] ?? 1);
-  const noise = options.noise ?? brownianNoise(0, sigmas);
-  return yield* loop(denoise, x, sigmas, async ({ x, denoised, sigma, sigmaNext }) => {
-    if (sigmaNext === 0) return eulerStep(x, denoised, sigma, 0);
-    const middle = sigma * (sigmaNext / sigma) ** r;
-    const first = ancestralSplit(sigma, middle, eta);
-    const n1 = await noise(x.shape, sigma, middle);
-    const xs = await lincomb([first.down / sigma, x], [1 - first.down / sigma, denoised], [first.up * noiseScale, n1]);
-    const ds = await denoise(xs, middle);
-    const second = ancestralSplit(sigma, sigmaNext, eta);
-    const gain = 1 - second.down / sigma;
-    const n2 = await noise(x.shape, sigma, sigmaNext);
-    const next = await lincomb([second.down / sigma, x], [gain * (1 - 1 / (2 * r)), denoised], [gain / (2 * r), ds], [second.up * noiseScale, n2]);
-    for (const t of [n1, xs, ds, n2]) t.dispose();
-    return next;
-  });
+/** DPM++ SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for a negative η or an r outside (0, 1]. */
+export function dpmppSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: DpmppSdeOptions = {}): AsyncGenerator<Step, Tensor, void> {
+  const { eta, noiseScale, noise } = ancestralOptions({ ...options, noise: options.noise ?? brownianNoise(0) });
+  const r = finiteNumber('r', options.r ?? 0.5, 1e-6, 1);
+  const at = frame(denoise);
+  const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, evaluate, own }) => {
+    const toward = async (d: readonly [number, Tensor][], next: number): Promise<[number, Tensor][]> => {
+      const { down, up } = ancestralSplit(at, sigma, next, eta);
+      const [keep, gain] = firstOrder(at, x, denoised, sigma, next, down);
+      const terms: [number, Tensor][] = [[keep![0], x], ...d.map(([share, t]): [number, Tensor] => [share * gain![0], t])];
+      if (up > 0) terms.push([up * noiseScale, await own(noise(x.shape, sigma, next))]);
+      return terms;
+    };
+    if (sigmaNext === 0 || at.alpha(sigma) === 0) return combine(...(await toward([[1, denoised]], sigmaNext)));
+    const middle = at.sigmaAt(at.lambda(sigma) + r * (at.lambda(sigmaNext) - at.lambda(sigma)));
+    const second = await evaluate(await own(combine(...(await toward([[1, denoised]], middle)))), middle);
+    return combine(...(await toward([[1 - 1 / (2 * r), denoised], [1 / (2 * r), second]], sigmaNext)));
+  };
+  return loop(denoise, x, sigmas, rule, { resume: options.resume });
 }

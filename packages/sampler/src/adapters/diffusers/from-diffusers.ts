@@ -1,0 +1,47 @@
+import { classes, readConfig, type SchedulerClass, type SchedulerConfig } from './config.js';
+import { flowEuler, flowHeun, flowLcm } from './flow-recipes.js';
+import { assemble, type FromDiffusersOptions, type Recipe, type RecipeMaker } from './recipe.js';
+import { cm, dpmSde, edmDpm, edmEuler, eulerAncestralDiscrete, eulerDiscrete, heunDiscrete, kdpm2, kdpm2Ancestral, lmsDiscrete } from './sigma-recipes.js';
+import { deisMulti, dpmInverse, dpmMulti, dpmSingle, sa, unipcMulti } from './solver-recipes.js';
+import { ddimInverse, ddimRecipe, ddpmRecipe, ipndmRecipe, lcmRecipe, pndmRecipe, tcdRecipe } from './time-recipes.js';
+
+const makers: Readonly<Record<SchedulerClass, RecipeMaker>> = {
+  DDPMScheduler: ddpmRecipe,
+  DDIMScheduler: ddimRecipe,
+  DDIMInverseScheduler: ddimInverse,
+  PNDMScheduler: pndmRecipe,
+  EulerDiscreteScheduler: eulerDiscrete,
+  EulerAncestralDiscreteScheduler: eulerAncestralDiscrete,
+  LMSDiscreteScheduler: lmsDiscrete,
+  HeunDiscreteScheduler: heunDiscrete,
+  KDPM2DiscreteScheduler: kdpm2,
+  KDPM2AncestralDiscreteScheduler: kdpm2Ancestral,
+  DPMSolverSDEScheduler: dpmSde,
+  DPMSolverMultistepScheduler: dpmMulti,
+  DPMSolverMultistepInverseScheduler: dpmInverse,
+  DPMSolverSinglestepScheduler: dpmSingle,
+  UniPCMultistepScheduler: unipcMulti,
+  DEISMultistepScheduler: deisMulti,
+  SASolverScheduler: sa,
+  LCMScheduler: lcmRecipe,
+  TCDScheduler: tcdRecipe,
+  EDMEulerScheduler: edmEuler,
+  EDMDPMSolverMultistepScheduler: edmDpm,
+  FlowMatchEulerDiscreteScheduler: flowEuler,
+  FlowMatchHeunDiscreteScheduler: flowHeun,
+  FlowMatchLCMScheduler: flowLcm,
+  CMStochasticIterativeScheduler: cm,
+  IPNDMScheduler: ipndmRecipe,
+};
+
+/** The scheduler classes that `fromDiffusers` reads. */
+export const schedulerClasses = Object.keys(classes) as readonly SchedulerClass[];
+
+/**
+ * Grid, schedule and solver of a hub scheduler_config.json. Steps as diffusers would, its habits included (`notes`). Throws CapabilityError for
+ * a class or a combination that is not supported, OptionError for an option that does not exist or has no legal value.
+ */
+export function fromDiffusers(config: SchedulerConfig, options: FromDiffusersOptions): Recipe {
+  const { name, options: settings, unused } = readConfig(config);
+  return assemble(name, unused, makers[name](settings, options, name), options);
+}
