@@ -47,13 +47,14 @@ function once(stamp, key, work) {
 }
 
 const packages = readdirSync(join(root, 'packages')).filter((name) => existsSync(join(root, 'packages', name, 'package.json')));
-const manifests = [join(root, 'pnpm-lock.yaml'), ...packages.map((name) => join(root, 'packages', name, 'package.json'))];
+const manifests = [join(root, 'pnpm-lock.yaml'), join(root, 'pnpm-workspace.yaml'), ...packages.map((name) => join(root, 'packages', name, 'package.json'))];
 once('install', digest(manifests), () => run('npx', ['-y', PNPM, 'install', '--frozen-lockfile', '--reporter=append-only']));
 
 const sources = packages.flatMap((name) => {
   const folder = join(root, 'packages', name);
-  return [...files(join(folder, 'src')), join(folder, 'tsup.config.ts')];
+  return [...files(join(folder, 'src')), ...['package.json', 'tsup.config.ts', 'tsconfig.build.json'].map((file) => join(folder, file))];
 });
+sources.push(join(root, 'tsconfig.base.json'));
 const built = packages.every((name) => existsSync(join(root, 'packages', name, 'dist')));
 if (!built) rmSync(stampPath('build'), { force: true });
 once('build', digest(sources), () => run(process.execPath, [join(root, 'scripts', 'build.mjs')]));
