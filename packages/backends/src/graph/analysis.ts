@@ -1,52 +1,26 @@
 /*
- * Finds cross-attention by what flows where, not by names: labels spread forward from the graph's inputs.
- *
- *   img    from the picture; carries the stride to it
- *   txt    from text-like inputs; carries which input each key column comes from
- *   scores the product of the two, until Softmax and the product with V: there a site is recorded
- *   other  timesteps, pooled vectors, masks
- *
- * Constants and Shape chains carry no label.
+ * Finds cross-attention by what flows where, not by names: labels (see labels.ts) spread forward from the graph's inputs, in one pass.
+ * A site is recorded where scores that went through Softmax meet V, so that Softmax elsewhere never matches.
  */
 import { CapabilityError } from '@ediffi/core';
-import { integers, floatValues, type GraphValue, type Node, type OnnxModel } from './onnx.js';
+import { Constants } from './constants.js';
+import { reshapedLabel, slicedSegments, strongest, transposedLabel, type JointLabel, type Label, type ScoreLabel, type Segment, type TextLabel, type ImageLabel } from './labels.js';
+import { FLOAT, subgraphNodes, type GraphValue, type Node, type OnnxModel } from './onnx.js';
 
-/** Columns of keys that come from one input; length −1: known at run time. */
-export interface Segment {
-  readonly input: string;
-  readonly length: number;
-}
-
-interface ImageLabel {
-  readonly kind: 'img';
-  readonly stride: number;
-  readonly rank: number;
-}
-interface TextLabel {
-  readonly kind: 'txt';
-  readonly segments: readonly Segment[];
-  readonly rank: number;
-}
-interface ScoreLabel {
-  readonly kind: 'scores';
-  readonly query: ImageLabel;
-  readonly key: ImageLabel | TextLabel;
-  readonly rank: number;
-  /** The Softmax it went through. */
-  readonly softmax?: Node;
-}
-interface OtherLabel {
-  readonly kind: 'other';
-  readonly rank: number;
-}
-type Label = ImageLabel | TextLabel | ScoreLabel | OtherLabel;
-
-/** One cross-attention: the Softmax over text keys. */
+/** One attention of picture queries to text keys. */
 export interface Site {
-  readonly softmax: Node;
+  /** The Softmax, or the fused operator that holds it. */
+  readonly node: Node;
+  readonly form: 'softmax' | 'fused';
+  /** 'cross': picture × text only; 'joint': the block of a larger matrix. */
+  readonly kind: 'cross' | 'joint';
   readonly stride: number;
   /** 4: [B, heads, tokens, T]; 3: [B·heads, tokens, T]. */
   readonly rank: number;
+  /** Element type of the scores. */
+  readonly type: number;
+  readonly query: ImageLabel | JointLabel;
+  readonly key: TextLabel | JointLabel;
   readonly segments: readonly Segment[];
 }
 
@@ -56,21 +30,31 @@ export interface Analysis {
   readonly selfAttentions: number;
   readonly image: GraphValue;
   readonly texts: readonly GraphValue[];
+  readonly warnings: readonly string[];
+  readonly constants: Constants;
+  /** Rank of a fused operator's inputs. */
+  rankOf(tensor: string): number | undefined;
+}
+
+/** Overrides for graphs whose inputs have other names. */
+export interface GraphInputs {
+  readonly image?: string;
+  readonly text?: readonly string[];
 }
 
 const IMAGE_NAMES = ['sample', 'latent_sample', 'hidden_states', 'x'];
 const TEXT_NAMES = ['encoder_hidden_states', 't5', 'clip', 'clip_image', 'context'];
-const PRIORITY = { scores: 3, img: 2, txt: 1, other: 0 } as const;
 
-/** Operators that hold a whole attention inside; they must be expanded before regions can enter. */
-const FUSED = new Set(['MultiHeadAttention', 'Attention', 'PackedMultiHeadAttention', 'GroupQueryAttention']);
+/** Operators that hold a whole attention inside. */
+const FUSED = new Set(['MultiHeadAttention', 'Attention', 'PackedMultiHeadAttention', 'PackedAttention', 'GroupQueryAttention', 'QAttention']);
 
-/** Reads every cross-attention site. Throws CapabilityError for fused or joint attention, or when nothing is recognised. */
-export function analyse(model: OnnxModel, name = 'graph'): Analysis {
-  const image = model.inputs.find((v) => IMAGE_NAMES.includes(v.name));
-  const texts = model.inputs.filter((v) => TEXT_NAMES.includes(v.name));
+/** Reads every site. Throws CapabilityError (codes in `detail.code`) when nothing is recognised. */
+export function analyse(model: OnnxModel, name = 'graph', names: GraphInputs = {}): Analysis {
+  const image = model.inputs.find((v) => (names.image === undefined ? IMAGE_NAMES.includes(v.name) : v.name === names.image));
+  const texts = model.inputs.filter((v) => (names.text ?? TEXT_NAMES).includes(v.name));
   if (!image || !texts.length) {
-    throw new CapabilityError('regions', `${name}: cannot tell picture and text among the inputs ${model.inputs.map((v) => v.name).join(', ')} — looked for one of ${IMAGE_NAMES.join(', ')} and of ${TEXT_NAMES.join(', ')}`, { code: 'AMBIGUOUS_INPUTS' });
+    const looked = `looked for ${names.image ?? `one of ${IMAGE_NAMES.join(', ')}`} and for ${(names.text ?? TEXT_NAMES).join(', ')}`;
+    throw new CapabilityError('regions', `${name}: cannot tell picture and text among the inputs ${model.inputs.map((v) => v.name).join(', ')} — ${looked}; pass { image: '<input>', text: ['<input>'] }`, { code: 'AMBIGUOUS_INPUTS', inputs: model.inputs.map((v) => v.name) });
   }
   const walk = new Walk(model, image, texts, name);
   for (const node of model.nodes) walk.visit(node);
@@ -78,14 +62,15 @@ export function analyse(model: OnnxModel, name = 'graph'): Analysis {
     const inlined = model.functions ? '; the model has local functions: inline them first (onnx.inliner.inline_local_functions)' : '';
     throw new CapabilityError('regions', `${name}: no picture-query × text-key attention found (${walk.selfAttentions} self-attentions; looked for MatMul → Softmax → MatMul with queries from '${image.name}' and keys from ${texts.map((t) => `'${t.name}'`).join(', ')})${inlined}`, { code: 'NO_CROSS_ATTENTION' });
   }
-  return { sites: walk.sites, selfAttentions: walk.selfAttentions, image, texts };
+  return { sites: walk.sites, selfAttentions: walk.selfAttentions, image, texts, warnings: [...walk.warnings], constants: walk.constants, rankOf: (tensor) => walk.rankOf(tensor) };
 }
 
 class Walk {
   readonly sites: Site[] = [];
+  readonly warnings = new Set<string>();
+  readonly constants: Constants;
   selfAttentions = 0;
   readonly #labels = new Map<string, Label>();
-  readonly #constants = new Map<string, Node>();
 
   constructor(
     readonly model: OnnxModel,
@@ -93,161 +78,203 @@ class Walk {
     texts: readonly GraphValue[],
     readonly name: string,
   ) {
+    this.constants = new Constants(model);
     for (const input of model.inputs) {
-      const rank = input.shape.length;
-      if (input === image) this.#labels.set(input.name, { kind: 'img', stride: 1, rank });
-      else if (texts.includes(input)) {
-        const size = rank >= 3 ? input.shape[1] : 1;
-        this.#labels.set(input.name, { kind: 'txt', segments: [{ input: input.name, length: typeof size === 'number' ? size : -1 }], rank });
-      } else this.#labels.set(input.name, { kind: 'other', rank });
+      const [rank, type] = [input.shape.length, input.type];
+      const size = rank >= 3 ? input.shape[1] : 1;
+      if (input === image) this.#labels.set(input.name, { kind: 'img', stride: 1, rank, type });
+      else if (texts.includes(input)) this.#labels.set(input.name, { kind: 'txt', segments: [{ input: input.name, length: typeof size === 'number' ? size : -1 }], rank, type });
+      else this.#labels.set(input.name, { kind: 'other', rank, type });
     }
+  }
+
+  rankOf(tensor: string): number | undefined {
+    return this.#labels.get(tensor)?.rank;
   }
 
   visit(node: Node): void {
-    if ([...node.attributes.values()].some((a) => a.hasGraph) && node.inputs.some((n) => this.#labels.has(n))) {
-      throw new CapabilityError('regions', `${this.name}: ${node.op} '${node.name}' has a subgraph that may hold attention — export without control flow`, { code: 'SUBGRAPH' });
-    }
-    if (node.op === 'Constant') this.#constants.set(node.outputs[0] ?? '', node);
-    const label = this.#label(node);
-    if (label) for (const output of node.outputs) this.#labels.set(output, label);
-  }
-
-  #ints(name: string | undefined): number[] | undefined {
-    if (!name) return undefined;
-    const tensor = this.model.initializers.get(name) ?? this.#constants.get(name)?.attributes.get('value')?.tensor;
-    return tensor && tensor.type !== 1 ? integers(tensor) : undefined;
-  }
-
-  #floats(name: string | undefined): number[] | undefined {
-    if (!name) return undefined;
-    const tensor = this.model.initializers.get(name) ?? this.#constants.get(name)?.attributes.get('value')?.tensor;
-    return tensor?.type === 1 ? floatValues(tensor) : undefined;
-  }
-
-  #label(node: Node): Label | undefined {
     const labels = node.inputs.map((input) => this.#labels.get(input));
+    const known = [...labels, ...this.#captured(node)].filter((l): l is Label => l !== undefined);
+    if (!known.length || ['Shape', 'Size', 'ConstantOfShape', 'Range'].includes(node.op)) return;
+    const label = this.#label(node, labels, known);
+    node.outputs.forEach((output, i) => {
+      const own = Array.isArray(label) ? label[i] : label;
+      if (!own || !output) return;
+      const written = this.model.values.get(output); // the exporter's word on rank and type, where it left one
+      const rank = written?.shape.length;
+      this.#labels.set(output, rank && rank !== own.rank ? { ...reshapedLabel(own, rank), type: written.type || own.type } : own);
+    });
+  }
+
+  /** Labels that a subgraph reads. Attention inside one would be missed silently, so it is refused. */
+  #captured(node: Node): (Label | undefined)[] {
+    const graphs = [...node.attributes.values()].flatMap((a) => a.graphs);
+    const inner = graphs.flatMap((g) => [...subgraphNodes(g)]);
+    const captured = inner.flatMap((n) => n.inputs).map((input) => this.#labels.get(input));
+    if (captured.some(Boolean) && inner.some((n) => n.op === 'Softmax' || FUSED.has(n.op))) {
+      throw new CapabilityError('regions', `${this.name}: ${node.op} '${node.name}' has attention in a subgraph — export without control flow`, { code: 'SUBGRAPH' });
+    }
+    return captured;
+  }
+
+  #label(node: Node, labels: readonly (Label | undefined)[], known: readonly Label[]): Label | Label[] | undefined {
     const [first, second] = labels;
-    const known = labels.filter((l): l is Label => l !== undefined);
-    if (!known.length && node.op === 'Expand') return this.#constantText(node);
-    if (!known.length || node.op === 'Shape' || node.op === 'Size' || node.op === 'ConstantOfShape' || node.op === 'Range') return undefined;
     if (FUSED.has(node.op)) return this.#fused(node, labels);
     switch (node.op) {
       case 'MatMul':
       case 'FusedMatMul':
       case 'Einsum':
-        if (first && second) return this.#product(first, second);
-        return first ?? second;
-      case 'Gemm':
+        return first && second ? this.#product(first, second) : (first ?? second);
       case 'Cast':
+        return first && { ...first, type: node.attributes.get('to')?.i ?? first.type };
+      case 'Softmax':
+        return first?.kind === 'scores' && !first.softmax ? { ...first, softmax: { node, rank: first.rank, type: first.type } } : first;
+      case 'Transpose':
+        return first && transposedLabel(first, node.attributes.get('perm')?.ints);
+      case 'Reshape':
+        return first && this.#reshape(first, this.constants.shape(node.inputs[1]));
+      case 'Unsqueeze':
+      case 'Squeeze': {
+        const count = (this.constants.ints(node.inputs[1]) ?? node.attributes.get('axes')?.ints ?? [0]).length;
+        return first && { ...first, rank: first.rank + (node.op === 'Squeeze' ? -count : count) };
+      }
+      case 'Gather': {
+        if (!first || this.constants.tensor(node.inputs[1])?.dims.length !== 0) return first;
+        const axis = node.attributes.get('axis')?.i ?? 0;
+        return first.kind === 'joint' && axis < first.axis ? { ...first, rank: first.rank - 1, axis: first.axis - 1 } : { ...first, rank: first.rank - 1 };
+      }
+      case 'Gemm':
       case 'Identity':
-      case 'Gather':
       case 'GatherElements':
       case 'Expand':
+      case 'Tile':
         return first;
-      case 'Softmax':
-        return first?.kind === 'scores' && !first.softmax ? { ...first, softmax: node } : first;
-      case 'Transpose':
-        return first && { ...first, rank: node.attributes.get('perm')?.ints.length ?? first.rank };
-      case 'Reshape':
-        return first && this.#reshape(first, this.#ints(node.inputs[1]));
-      case 'Unsqueeze':
-      case 'Squeeze':
-        return first && { ...first, rank: first.rank + (node.op === 'Squeeze' ? -1 : 1) };
       case 'Slice':
         return first && this.#slice(first, node);
+      case 'Split':
+        return first && this.#split(first, node);
       case 'Concat':
-        return this.#concat(node, labels);
+        return this.#concat(node, labels, known);
       case 'Conv':
+      case 'FusedConv':
+      case 'NhwcConv':
+      case 'ConvInteger':
       case 'AveragePool':
       case 'MaxPool':
-        return first?.kind === 'img' ? { ...first, stride: first.stride * (node.attributes.get('strides')?.ints[0] ?? 1) } : first;
+        return first && this.#scaled(first, node.attributes.get('strides')?.ints.at(-1) ?? 1);
       case 'ConvTranspose':
-        return first?.kind === 'img' ? { ...first, stride: first.stride / (node.attributes.get('strides')?.ints[0] ?? 1) } : first;
+        return first && this.#scaled(first, 1 / (node.attributes.get('strides')?.ints.at(-1) ?? 1));
       case 'Resize':
-      case 'Upsample': {
+      case 'Upsample':
         // Sizes that are computed (diffusers passes them for odd latents) still double: that is all UNets do.
-        const scales = this.#floats(node.inputs[2]);
-        return first?.kind === 'img' ? { ...first, stride: first.stride / (scales?.at(-1) ?? 2) } : first;
-      }
+        return first && this.#scaled(first, 1 / (this.constants.floats(node.inputs[node.op === 'Resize' ? 2 : 1])?.at(-1) ?? 2));
       default:
-        if (/^(Reduce|ArgM|Global)/.test(node.op)) return { kind: 'other', rank: known[0]!.rank };
-        return known.reduce((best, label) => (PRIORITY[label.kind] > PRIORITY[best.kind] ? label : best));
+        if (/^(Reduce|ArgM|Global)/.test(node.op)) return this.#reduced(node, known[0]!);
+        return this.#met(known, node);
     }
   }
 
-  #product(a: Label, b: Label): Label {
+  #met(known: readonly Label[], node: Node): Label | undefined {
+    const strides = new Set(known.flatMap((l) => (l.kind === 'img' && l.rank > 2 ? [l.stride] : [])));
+    if (strides.size > 1) this.warnings.add(`${node.op} '${node.name}' joins pictures of strides ${[...strides].join(' and ')}`);
+    const best = strongest(known);
+    // Ranks of masks and embeddings are the least certain; they do not outvote the tensor they are added to.
+    return best && { ...best, rank: Math.max(...known.filter((l) => best.kind === 'other' || l.kind !== 'other').map((l) => l.rank)) };
+  }
+
+  /** What is summed over tokens is neither picture nor text any more: pooled embeddings. */
+  #reduced(node: Node, { rank, type }: Label): Label {
+    const axes = node.op.startsWith('Arg') ? [0] : (node.attributes.get('axes')?.ints ?? this.constants.ints(node.inputs[1]));
+    return { kind: 'other', rank: node.attributes.get('keepdims')?.i === 0 ? Math.max(0, rank - (axes?.length ?? rank)) : rank, type };
+  }
+
+  #scaled(label: Label, factor: number): Label {
+    return label.kind === 'img' ? { ...label, stride: label.stride * factor } : label;
+  }
+
+  #product(a: Label, b: Label): Label | undefined {
     if (a.kind === 'scores' && a.softmax) {
-      if (a.key.kind === 'txt') this.#record(a, a.key);
-      else this.selfAttentions++;
-      return { ...a.query, rank: a.rank };
+      if (a.key.kind === 'img') this.selfAttentions++;
+      else this.#record(a, a.softmax, a.key);
+      return a.query.kind === 'joint' ? { ...a.query, rank: a.rank, axis: a.rank - 2, merged: a.rank === 3, type: a.type } : { ...a.query, rank: a.rank, type: a.type };
     }
-    if (a.kind === 'img' && (b.kind === 'img' || b.kind === 'txt')) return { kind: 'scores', query: a, key: b, rank: Math.max(a.rank, b.rank) };
-    return PRIORITY[b.kind] > PRIORITY[a.kind] ? b : a;
+    const rank = Math.max(a.rank, b.rank);
+    if ((a.kind === 'img' || a.kind === 'joint') && (b.kind === 'img' || b.kind === 'txt' || b.kind === 'joint')) return { kind: 'scores', query: a, key: b, rank, type: a.type };
+    return strongest([a, b]);
   }
 
-  #record(scores: ScoreLabel, key: TextLabel): void {
-    const { stride } = scores.query;
-    if (!Number.isInteger(stride) || stride < 1) throw new CapabilityError('regions', `${this.name}: attention '${scores.softmax!.name}' works at ${stride} times the picture's size`, { code: 'STRIDE' });
-    const axis = scores.softmax!.attributes.get('axis')?.i ?? -1;
-    if (axis !== -1 && axis !== scores.rank - 1) throw new CapabilityError('regions', `${this.name}: Softmax '${scores.softmax!.name}' is not over the keys (axis ${axis})`, { code: 'AXIS' });
-    this.sites.push({ softmax: scores.softmax!, stride, rank: scores.rank, segments: key.segments });
+  #record(scores: ScoreLabel, { node, rank, type }: NonNullable<ScoreLabel['softmax']>, key: TextLabel | JointLabel): void {
+    const axis = node.attributes.get('axis')?.i ?? -1;
+    if (axis !== -1 && axis !== rank - 1) throw new CapabilityError('regions', `${this.name}: Softmax '${node.name}' is not over the keys (axis ${axis} of ${rank})`, { code: 'AXIS' });
+    if (rank !== 3 && rank !== 4) throw new CapabilityError('regions', `${this.name}: the scores before '${node.name}' have ${rank} axes; 3 or 4 are understood`, { code: 'AXIS' });
+    this.#site(node, 'softmax', rank, type, scores.query, key);
   }
 
-  #fused(node: Node, labels: readonly (Label | undefined)[]): Label | undefined {
-    const [query, key] = labels;
-    if (query?.kind === 'img' && key?.kind === 'txt') {
-      throw new CapabilityError('regions', `${this.name}: ${node.op} '${node.name}' holds the scores inside one operator — export without attention fusion (opset ≤ 22, no optimizer)`, { code: 'FUSED' });
-    }
-    if (query?.kind === 'img') this.selfAttentions++;
+  #site(node: Node, form: Site['form'], rank: number, type: number, query: ImageLabel | JointLabel, key: TextLabel | JointLabel): void {
+    const { stride } = query.kind === 'joint' ? query.image : query;
+    if (!Number.isInteger(stride) || stride < 1) throw new CapabilityError('regions', `${this.name}: attention '${node.name}' works at ${1 / stride} times the picture's size`, { code: 'STRIDE' });
+    const { segments } = key.kind === 'joint' ? key.text : key;
+    this.sites.push({ node, form, kind: query.kind === 'img' && key.kind === 'txt' ? 'cross' : 'joint', stride, rank, type, query, key, segments });
+  }
+
+  #fused(node: Node, [query, key]: readonly (Label | undefined)[]): Label | undefined {
+    const keys = key ?? (query?.kind === 'joint' ? query : undefined); // packed weights: one input is queries and keys
+    if ((query?.kind === 'img' || query?.kind === 'joint') && (keys?.kind === 'txt' || keys?.kind === 'joint')) this.#site(node, 'fused', 4, query.type || FLOAT, query, keys);
+    else if (query?.kind === 'img') this.selfAttentions++;
     return query;
   }
 
-  #reshape(label: Label, target: readonly number[] | undefined): Label {
+  #reshape(label: Label, target: readonly (number | undefined)[] | undefined): Label {
     if (!target) return label;
     const length = target[1];
     if (label.kind === 'txt' && target.length === 3 && label.rank === 2 && label.segments.length === 1 && length !== undefined && length > 0) {
       return { ...label, rank: 3, segments: [{ input: label.segments[0]!.input, length }] };
     }
-    return { ...label, rank: target.length };
-  }
-
-  /** A learned token that is expanded to the batch. */
-  #constantText(node: Node): Label | undefined {
-    const dims = this.model.initializers.get(node.inputs[0] ?? '')?.dims ?? this.#castDims(node.inputs[0]);
-    return dims?.length === 3 ? { kind: 'txt', segments: [{ input: 'constant', length: dims[1]! }], rank: 3 } : undefined;
-  }
-
-  #castDims(name: string | undefined): readonly number[] | undefined {
-    const cast = this.model.nodes.find((n) => n.op === 'Cast' && n.outputs[0] === name);
-    return cast && this.model.initializers.get(cast.inputs[0] ?? '')?.dims;
+    return reshapedLabel(label, target.length);
   }
 
   #slice(label: Label, node: Node): Label {
-    const axes = this.#ints(node.inputs[3]);
-    const [start] = this.#ints(node.inputs[1]) ?? [];
-    const [end] = this.#ints(node.inputs[2]) ?? [];
-    if (label.kind !== 'txt' || axes?.[0] !== 1 || start === undefined || end === undefined || label.rank < 3) return label;
-    const total = label.segments.reduce((sum, s) => sum + s.length, 0);
-    const [from, to] = [start < 0 ? total + start : start, Math.min(total, end < 0 ? total + end : end)];
-    let at = 0;
-    const segments = label.segments.flatMap((s) => {
-      const [low, high] = [Math.max(from, at), Math.min(to, at + s.length)];
-      at += s.length;
-      return high > low ? [{ input: s.input, length: high - low }] : [];
-    });
-    return { ...label, segments };
+    const axes = (this.constants.ints(node.inputs[3]) ?? [0]).map((a) => (a < 0 ? a + label.rank : a));
+    const [start] = this.constants.ints(node.inputs[1]) ?? [];
+    const [end] = this.constants.ints(node.inputs[2]) ?? [];
+    if (label.kind === 'txt' && axes[0] === 1 && label.rank === 3 && start !== undefined && end !== undefined) return { ...label, segments: slicedSegments(label.segments, start, end) };
+    if (label.kind !== 'joint' || axes.length !== 1 || axes[0] !== label.axis) return label;
+    const parts = this.#parts(label);
+    if (start === 0) return parts[0];
+    if (end === undefined || end > 2 ** 31 - 2) return parts[1];
+    throw new CapabilityError('regions', `${this.name}: Slice '${node.name}' cuts a joint sequence from ${start ?? '?'} to ${end}, which is neither its first nor its second part`, { code: 'JOINT' });
   }
 
-  #concat(node: Node, labels: readonly (Label | undefined)[]): Label | undefined {
-    const known = labels.filter((l): l is Label => l !== undefined);
+  #parts({ image, text, textFirst, rank, type }: JointLabel): [Label, Label] {
+    const [i, t] = [{ ...image, rank, type }, { ...text, rank, type }];
+    return textFirst ? [t, i] : [i, t];
+  }
+
+  #split(label: Label, node: Node): Label | Label[] {
+    const axis = node.attributes.get('axis')?.i ?? 0;
+    if (label.kind !== 'joint' || (axis < 0 ? axis + label.rank : axis) !== label.axis) return label;
+    if (node.outputs.length === 2) return this.#parts(label);
+    throw new CapabilityError('regions', `${this.name}: Split '${node.name}' cuts a joint sequence into ${node.outputs.length}`, { code: 'JOINT' });
+  }
+
+  #concat(node: Node, labels: readonly (Label | undefined)[], known: readonly Label[]): Label | undefined {
+    const rank = Math.max(...known.map((l) => l.rank));
+    const given = node.attributes.get('axis')?.i ?? 0;
+    const axis = given < 0 ? given + rank : given;
     const texts = known.filter((l): l is TextLabel => l.kind === 'txt');
-    const onTokens = (node.attributes.get('axis')?.i ?? 0) === 1 || (node.attributes.get('axis')?.i ?? 0) === -2;
-    if (onTokens && texts.length === labels.length && texts.every((l) => l.rank >= 3)) {
-      return { kind: 'txt', segments: texts.flatMap((l) => l.segments), rank: texts[0]!.rank };
+    if (rank < 3 || axis === 0 || axis === rank - 1 || !texts.length || known.some((l) => l.kind === 'scores')) return this.#met(known, node);
+    if (texts.length === known.length) {
+      const segments = labels.map((l, i) => (l?.kind === 'txt' ? l.segments : [{ input: 'constant', length: this.constants.dims(node.inputs[i])?.at(axis - rank) ?? -1 }]));
+      return { ...texts[0]!, rank, segments: segments.flat() };
     }
-    if (onTokens && texts.length && texts.some((l) => l.rank >= 3) && known.some((l) => l.kind === 'img' && l.rank >= 3)) {
-      throw new CapabilityError('regions', `${this.name}: '${node.name}' joins picture and text tokens (joint attention of an MMDiT), which regions do not reach yet`, { code: 'JOINT' });
+    const [first, second] = labels;
+    const [image, text] = first?.kind === 'img' ? [first, second] : [second, first];
+    if (labels.length !== 2 || image?.kind !== 'img' || text?.kind !== 'txt') {
+      if (known.some((l) => l.kind === 'other')) return { kind: 'other', rank, type: known[0]!.type }; // text and a pooled token: a text-pooling attention
+      throw new CapabilityError('regions', `${this.name}: Concat '${node.name}' joins ${labels.map((l) => l?.kind ?? 'constant').join(', ')}; one picture and one text sequence are understood`, { code: 'JOINT' });
     }
-    return known.reduce((best, label) => (PRIORITY[label.kind] > PRIORITY[best.kind] ? label : best));
+    const textFirst = text === first;
+    const length = (i: number) => ({ tensor: node.inputs[i]!, axis });
+    return { kind: 'joint', image, text, textFirst, imageLength: length(textFirst ? 1 : 0), textLength: length(textFirst ? 0 : 1), axis, merged: false, rank, type: image.type };
   }
 }

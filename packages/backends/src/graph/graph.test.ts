@@ -65,7 +65,7 @@ describe('the reader', () => {
 describe('inspectGraph', () => {
   it('lists sites with stride, rank and where key columns come from', async () => {
     const report = inspectGraph(await attention().bytes());
-    expect(report.sites).toEqual([{ name: 'weights', stride: 1, rank: 4, columns: [{ input: 't5', length: 3 }] }]);
+    expect(report.sites).toEqual([{ name: 'weights', kind: 'cross', form: 'softmax', stride: 1, rank: 4, columns: [{ input: 't5', length: 3 }] }]);
   });
   it('follows strides through convolutions and resizes', () => {
     const nodes = [
@@ -107,16 +107,22 @@ describe('instrument', () => {
     const instrumented = instrument(await attention().bytes(), { regions: true }).bytes;
     const old = concat([...fields(await attention().bytes())].map((f) => (f.number === 8 ? field(8, concat([field(1, ''), field(2, 11)])) : f.raw)));
     const query = [node('Reshape', ['sample', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'q', { perm: [0, 2, 1] })];
-    const fused = simple([...query, node('MultiHeadAttention', ['q', 'encoder_hidden_states', 'encoder_hidden_states'], 'output')]);
-    const joint = simple([...query, node('Concat', ['encoder_hidden_states', 'q'], 'output', { axis: 1 })]);
+    const fused = (attributes: Record<string, number>, ...more: string[]): Uint8Array => simple([...query, node('MultiHeadAttention', ['q', 'encoder_hidden_states', 'encoder_hidden_states', ...more], 'output', { num_heads: 1, ...attributes })]);
+    const standard = (attributes: Record<string, number>, ...more: string[]): Uint8Array => simple([...query, node('Attention', ['q', 'encoder_hidden_states', 'encoder_hidden_states', ...more], 'output', { q_num_heads: 1, kv_num_heads: 1, ...attributes })]);
+    const grouped = simple([...query, node('GroupQueryAttention', ['q', 'encoder_hidden_states', 'encoder_hidden_states'], 'output')]);
+    const joint = simple([...query, node('Concat', ['encoder_hidden_states', 'q', 'encoder_hidden_states'], 'output', { axis: 1 })]);
     const unnamed = simple([node('Identity', ['a'], 'output')], [valueInfo('a', ['batch', 2]), valueInfo('b', ['batch', 2])]);
     expect(codeOf(() => instrument(instrumented, { regions: true }))).toBe('ALREADY');
     expect(codeOf(() => instrument(old, { regions: true }))).toBe('OPSET');
-    expect(codeOf(() => instrument(fused, { regions: true }))).toBe('FUSED');
+    expect(codeOf(() => instrument(fused({ unidirectional: 1 }), { regions: true }))).toBe('CAUSAL');
+    expect(codeOf(() => instrument(fused({}, '', 'mask'), { regions: true }))).toBe('PADMASK');
+    expect(codeOf(() => instrument(fused({}, '', '', '', 'past'), { regions: true }))).toBe('PAST');
+    expect(codeOf(() => instrument(standard({ is_causal: 1 }), { regions: true }))).toBe('CAUSAL');
+    expect(codeOf(() => instrument(standard({ kv_num_heads: 2 }), { regions: true }))).toBe('GQA');
+    expect(codeOf(() => instrument(standard({}, 'mask'), { regions: true }))).toBe('BOOLMASK');
+    expect(codeOf(() => instrument(grouped, { regions: true }))).toBe('GQA');
     expect(codeOf(() => instrument(joint, { regions: true }))).toBe('JOINT');
     expect(codeOf(() => instrument(unnamed, { regions: true }))).toBe('AMBIGUOUS_INPUTS');
     expect(codeOf(() => instrument(simple([node('Identity', ['sample'], 'output')]), { regions: true }))).toBe('NO_CROSS_ATTENTION');
-    const bytes = await rank3().bytes();
-    expect(codeOf(() => instrument(bytes, { maps: true }))).toBe('RANK3');
   });
 });

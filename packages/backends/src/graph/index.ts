@@ -1,7 +1,10 @@
+import { analyse, type GraphInputs } from './analysis.js';
+import type { Segment } from './labels.js';
 import { parseModel } from './onnx.js';
-import { analyse, type Segment } from './analysis.js';
 
+export type { GraphInputs } from './analysis.js';
 export { instrument, type Instrumented } from './instrument.js';
+export type { Segment } from './labels.js';
 
 /** What a graph offers to regions and attention maps. */
 export interface GraphReport {
@@ -9,18 +12,20 @@ export interface GraphReport {
   readonly image: string;
   readonly texts: readonly string[];
   readonly selfAttentions: number;
-  readonly sites: readonly { readonly name: string; readonly stride: number; readonly rank: number; readonly columns: readonly Segment[] }[];
+  readonly sites: readonly { readonly name: string; readonly kind: 'cross' | 'joint'; readonly form: 'softmax' | 'fused'; readonly stride: number; readonly rank: number; readonly columns: readonly Segment[] }[];
+  readonly warnings: readonly string[];
 }
 
-/** Lists the cross-attention sites of an ONNX file without loading it. Throws ModelError, or CapabilityError when there are none. */
-export function inspectGraph(bytes: Uint8Array, name = 'graph'): GraphReport {
+/** Lists the sites where text meets the picture, in an ONNX file that is not loaded for it. Throws ModelError, or CapabilityError when there are none. */
+export function inspectGraph(bytes: Uint8Array, name = 'graph', inputs: GraphInputs = {}): GraphReport {
   const model = parseModel(bytes, name);
-  const { sites, selfAttentions, image, texts } = analyse(model, name);
+  const { sites, selfAttentions, image, texts, warnings } = analyse(model, name, inputs);
   return {
     opset: model.opset,
     image: image.name,
     texts: texts.map((t) => t.name),
     selfAttentions,
-    sites: sites.map((s) => ({ name: s.softmax.name, stride: s.stride, rank: s.rank, columns: s.segments })),
+    sites: sites.map((s) => ({ name: s.node.name, kind: s.kind, form: s.form, stride: s.stride, rank: s.rank, columns: s.segments })),
+    warnings,
   };
 }

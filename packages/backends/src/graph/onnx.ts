@@ -1,6 +1,6 @@
 /* ONNX's messages (onnx.proto3), read as views: ModelProto → GraphProto → NodeProto, TensorProto, ValueInfoProto. */
 import { ModelError } from '@ediffi/core';
-import { fields, text } from './wire.js';
+import { fields, packedVarints, text } from './wire.js';
 
 /** Element types of TensorProto that we name. */
 export const FLOAT = 1;
@@ -27,7 +27,8 @@ export interface Attribute {
   readonly ints: readonly number[];
   readonly floats: readonly number[];
   readonly tensor?: Initializer;
-  readonly hasGraph: boolean;
+  /** Subgraphs (If, Loop), unparsed. */
+  readonly graphs: readonly Uint8Array[];
 }
 
 /** One operator. `raw` is the payload of its field. */
@@ -57,26 +58,12 @@ export interface OnnxModel {
   readonly initializers: ReadonlyMap<string, Initializer>;
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];
+  /** Types and shapes of inner tensors, where the exporter wrote them down. */
+  readonly values: ReadonlyMap<string, GraphValue>;
   readonly functions: number;
 }
 
-const signed = (value: bigint): number => Number(BigInt.asIntN(64, value));
-
-function packed(value: Uint8Array, type: number, varint: bigint): number[] {
-  if (type === 0) return [signed(varint)];
-  const out: number[] = [];
-  let shift = 0n;
-  let current = 0n;
-  for (const byte of value) {
-    current |= BigInt(byte & 0x7f) << shift;
-    shift += 7n;
-    if (byte < 0x80) {
-      out.push(signed(current));
-      [shift, current] = [0n, 0n];
-    }
-  }
-  return out;
-}
+const packed = (value: Uint8Array, type: number, varint: number): number[] => (type === 0 ? [varint] : packedVarints(value));
 
 const float = (bytes: Uint8Array, at = 0): number => new DataView(bytes.buffer, bytes.byteOffset).getFloat32(at, true);
 
@@ -86,23 +73,23 @@ function parseTensor(message: Uint8Array): Initializer {
   const dims: number[] = [];
   for (const f of fields(message)) {
     if (f.number === 1) dims.push(...packed(f.value, f.type, f.varint));
-    else if (f.number === 2) type = Number(f.varint);
+    else if (f.number === 2) type = f.varint;
     else if (f.number === 8) name = text(f.value);
     else if (f.number === 9) raw = f.value;
-    else if (f.number === 14) external = f.varint === 1n;
+    else if (f.number === 14) external = f.varint === 1;
   }
   return { name, type, dims, ...(raw && { raw }), typed: message, external };
 }
 
 function parseAttribute(message: Uint8Array): Attribute {
-  const out: { name: string; i?: number; f?: number; s?: string; ints: number[]; floats: number[]; tensor?: Initializer; hasGraph: boolean } = { name: '', ints: [], floats: [], hasGraph: false };
+  const out: { name: string; i?: number; f?: number; s?: string; ints: number[]; floats: number[]; tensor?: Initializer; graphs: Uint8Array[] } = { name: '', ints: [], floats: [], graphs: [] };
   for (const f of fields(message)) {
     if (f.number === 1) out.name = text(f.value);
     else if (f.number === 2) out.f = float(f.value);
-    else if (f.number === 3) out.i = signed(f.varint);
+    else if (f.number === 3) out.i = f.varint;
     else if (f.number === 4) out.s = text(f.value);
     else if (f.number === 5) out.tensor = parseTensor(f.value);
-    else if (f.number === 6 || f.number === 11) out.hasGraph = true;
+    else if (f.number === 6 || f.number === 11) out.graphs.push(f.value);
     else if (f.number === 7) for (let at = 0; at < f.value.length; at += 4) out.floats.push(float(f.value, at));
     else if (f.number === 8) out.ints.push(...packed(f.value, f.type, f.varint));
   }
@@ -137,11 +124,11 @@ function parseValue(message: Uint8Array): GraphValue {
     for (const t of fields(f.value)) {
       if (t.number !== 1) continue;
       for (const part of fields(t.value)) {
-        if (part.number === 1) type = Number(part.varint);
+        if (part.number === 1) type = part.varint;
         if (part.number !== 2) continue;
         for (const dim of fields(part.value)) {
           let size: number | string | null = null;
-          for (const d of fields(dim.value)) size = d.number === 1 ? signed(d.varint) : d.number === 2 ? text(d.value) : size;
+          for (const d of fields(dim.value)) size = d.number === 1 ? d.varint : d.number === 2 ? text(d.value) : size;
           shape.push(size);
         }
       }
@@ -150,28 +137,36 @@ function parseValue(message: Uint8Array): GraphValue {
   return { name, type, shape };
 }
 
-/** Parses the graph without copying its weights. Throws ModelError for bytes that are no ONNX model. */
-export function parseModel(bytes: Uint8Array, name = 'ONNX file'): OnnxModel {
+/** Reads the file's frame: versions, and the graph as a view. Throws ModelError for bytes that are no ONNX model or end too early. */
+export function openModel(bytes: Uint8Array, name = 'ONNX file'): { readonly graph: Uint8Array; readonly opset: number; readonly functions: number } {
   if (text(bytes.subarray(4, 8)) === 'ORTM') throw new ModelError(`${name} is ONNX Runtime's own .ort format — pass the .onnx file`, name);
   let graph: Uint8Array | undefined;
   let [opset, functions, version] = [0, 0, 0];
   for (const f of fields(bytes, name)) {
-    if (f.number === 1) version = Number(f.varint);
+    if (f.number === 1) version = f.varint;
     if (f.number === 7) graph = f.value;
     if (f.number === 25) functions++;
     if (f.number !== 8) continue;
     let [domain, v] = ['', 0];
     for (const o of fields(f.value)) {
       if (o.number === 1) domain = text(o.value);
-      if (o.number === 2) v = Number(o.varint);
+      if (o.number === 2) v = o.varint;
     }
     if (domain === '' || domain === 'ai.onnx') opset = v;
   }
   if (!graph || !version) throw new ModelError(`${name}: no graph inside — the file is truncated or no ONNX model`, name);
+  for (const f of fields(graph, name)) if (f.number === 0) break; // walks to the end: a graph that ends early throws
+  return { graph, opset, functions };
+}
+
+/** Parses the graph without copying its weights. Throws ModelError for bytes that are no ONNX model. */
+export function parseModel(bytes: Uint8Array, name = 'ONNX file'): OnnxModel {
+  const { graph, opset, functions } = openModel(bytes, name);
   const nodes: Node[] = [];
   const initializers = new Map<string, Initializer>();
   const inputs: GraphValue[] = [];
   const outputs: GraphValue[] = [];
+  const values = new Map<string, GraphValue>();
   for (const f of fields(graph, name)) {
     if (f.number === 1) nodes.push(parseNode(f.value));
     else if (f.number === 5) {
@@ -179,8 +174,22 @@ export function parseModel(bytes: Uint8Array, name = 'ONNX file'): OnnxModel {
       initializers.set(tensor.name, tensor);
     } else if (f.number === 11) inputs.push(parseValue(f.value));
     else if (f.number === 12) outputs.push(parseValue(f.value));
+    else if (f.number === 13) {
+      const inner = parseValue(f.value);
+      values.set(inner.name, inner);
+    }
   }
-  return { bytes, graph, opset, nodes, initializers, inputs: inputs.filter((v) => !initializers.has(v.name)), outputs, functions };
+  return { bytes, graph, opset, nodes, initializers, inputs: inputs.filter((v) => !initializers.has(v.name)), outputs, values, functions };
+}
+
+/** Operators of a subgraph, nested ones included, and the tensors they read. */
+export function* subgraphNodes(graph: Uint8Array): Generator<Node> {
+  for (const f of fields(graph)) {
+    if (f.number !== 1) continue;
+    const node = parseNode(f.value);
+    yield node;
+    for (const attribute of node.attributes.values()) for (const inner of attribute.graphs) yield* subgraphNodes(inner);
+  }
 }
 
 /** Integer contents of a small int64/int32 tensor. */

@@ -2,7 +2,7 @@
 import { BackendError, integer, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
 import { dirname } from 'node:path';
 import { instrument, type Instrumented } from '../graph/instrument.js';
-import { parseModel } from '../graph/onnx.js';
+import { openModel } from '../graph/onnx.js';
 import { verifiedBytes } from './source.js';
 
 /** A request for the worker's `create`. */
@@ -38,7 +38,7 @@ export async function opening(source: ModelSource, load: LoadOptions, defaults: 
     model = source.path;
   } else {
     const bytes = await verifiedBytes(source);
-    parseModel(bytes, source.name); // a truncated file fails here, with a sentence that says so
+    openModel(bytes, source.name); // a truncated file fails here, with a sentence that says so
     model = owned(bytes);
   }
   const folder = source.folder ?? (source.path === undefined ? undefined : dirname(source.path));
