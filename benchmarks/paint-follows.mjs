@@ -7,7 +7,7 @@
 // gradient between the median colours of the picture's top and bottom edges; what differs from it is the object; its centroid decides.
 // "Lands in the painted half" without paint is measured on the very same pictures against both halves, which makes it 50 % by symmetry
 // when the object can be found; it is printed all the same, as is the share of pictures where nothing stands out from the background.
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { encodePng, loadBase } from 'ediffi';
 import { float32 } from '@ediffi/core';
@@ -79,6 +79,7 @@ const result = {
   nothingFound: rows.reduce((n, r) => n + [r.plain, r.painted.left, r.painted.right].filter((c) => c === undefined).length, 0),
 };
 console.log(JSON.stringify(result, null, 2));
+if (values.save) mkdirSync(new URL('results/', import.meta.url), { recursive: true });
 if (values.save) writeFileSync(new URL('results/paint-follows.json', import.meta.url), `${JSON.stringify({ ...result, rows }, null, 2)}\n`);
 
 if (values.sheet) {
