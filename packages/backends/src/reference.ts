@@ -5,6 +5,7 @@
 import { BackendError, CapabilityError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
 import { instrument, type Instrumented } from './graph/index.js';
 import { parseModel, type OnnxModel } from './graph/onnx.js';
+import { ordered } from './graph/order.js';
 import { checkFeeds } from './ort/feeds.js';
 import { verifiedBytes } from './ort/source.js';
 import { compute } from './reference/compute.js';
@@ -62,6 +63,7 @@ export function reference(): Backend {
 function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undefined): Session {
   const weights = new Map([...model.initializers].map(([key, tensor]) => [key, stored(tensor)]));
   const inputs = infoOf(model.inputs, name);
+  const nodes = ordered(model.nodes);
   let ended = false;
   return {
     name,
@@ -75,7 +77,7 @@ function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undef
       const values = new Map<string, Value>(weights);
       for (const [key, tensor] of Object.entries(feeds)) values.set(key, await asValue(tensor));
       let turn = performance.now();
-      for (const node of model.nodes) {
+      for (const node of nodes) {
         if (performance.now() - turn > 10) {
           await new Promise((resolve) => setTimeout(resolve)); // timers tick, abort is heard
           signal?.throwIfAborted();

@@ -6,6 +6,7 @@ import { CapabilityError } from '@ediffi/core';
 import { Constants } from './constants.js';
 import { reshapedLabel, slicedSegments, strongest, transposedLabel, type JointLabel, type Label, type ScoreLabel, type Segment, type TextLabel, type ImageLabel } from './labels.js';
 import { FLOAT, subgraphNodes, type GraphValue, type Node, type OnnxModel } from './onnx.js';
+import { ordered } from './order.js';
 
 /** One attention of picture queries to text keys. */
 export interface Site {
@@ -57,7 +58,7 @@ export function analyse(model: OnnxModel, name = 'graph', names: GraphInputs = {
     throw new CapabilityError('regions', `${name}: cannot tell picture and text among the inputs ${model.inputs.map((v) => v.name).join(', ')} — ${looked}; pass { image: '<input>', text: ['<input>'] }`, { code: 'AMBIGUOUS_INPUTS', inputs: model.inputs.map((v) => v.name) });
   }
   const walk = new Walk(model, image, texts, name);
-  for (const node of model.nodes) walk.visit(node);
+  for (const node of ordered(model.nodes)) walk.visit(node);
   if (!walk.sites.length) {
     const inlined = model.functions ? '; the model has local functions: inline them first (onnx.inliner.inline_local_functions)' : '';
     throw new CapabilityError('regions', `${name}: no picture-query × text-key attention found (${walk.selfAttentions} self-attentions; looked for MatMul → Softmax → MatMul with queries from '${image.name}' and keys from ${texts.map((t) => `'${t.name}'`).join(', ')})${inlined}`, { code: 'NO_CROSS_ATTENTION' });
