@@ -1,7 +1,7 @@
 // npm run demo: paints with the embedded eDiff-I, offline, and names the files it wrote.
 //   out/text-to-image.png      a prompt
 //   out/paint-with-words.png   the canvas | the picture it steered
-//   out/style.png              the reference picture | a picture in its style
+//   out/style.png              the reference picture | a picture without it | in its style, same prompt and seed
 //   out/encoders.png           T5 only | CLIP only | both, same prompt and seed
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
@@ -75,8 +75,9 @@ try {
   write('paint-with-words.png', 'the canvas | the picture it steered', canvas, steered);
 
   const reference = asset('neon-rocket.png');
+  const unstyled = await paint(ediffi, 'Without a reference picture', 'a cat');
   const styled = await paint(ediffi, 'Style of a reference picture', 'a cat', { style: { image: reference } });
-  write('style.png', 'the reference picture | a cat in its style', reference, styled);
+  write('style.png', 'the reference picture | a cat without it | with it: same prompt, same seed', reference, unstyled, styled);
 
   const prompt = 'a red car in the snow';
   const subsets = [];

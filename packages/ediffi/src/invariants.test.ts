@@ -3,18 +3,17 @@ import { ortNode } from '@ediffi/backends/ort-node';
 import { loadModel } from '@ediffi/model';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadBase, loadEdiffi, type Cascade, type Pipeline } from './index.js';
-import { embeddedFolder, reportSkip } from './testing/embedded.js';
+import { embeddedFolder } from './testing/embedded.js';
 
-reportSkip('invariants.test.ts');
 const PROMPT = 'a red apple on the grass';
 const settings = { seed: 7, steps: 6 } as const;
 
-describe.skipIf(embeddedFolder === undefined)('invariants of the whole stack, on the embedded model', () => {
+describe('invariants of the whole stack, on the embedded model', () => {
   let base: Pipeline;
   let cascade: Cascade;
   beforeAll(async () => {
-    base = await loadBase({ folder: embeddedFolder! });
-    cascade = await loadEdiffi({ folder: embeddedFolder! });
+    base = await loadBase({ folder: embeddedFolder });
+    cascade = await loadEdiffi({ folder: embeddedFolder });
   });
   afterAll(() => Promise.all([base.dispose(), cascade.dispose()]));
 
@@ -27,7 +26,7 @@ describe.skipIf(embeddedFolder === undefined)('invariants of the whole stack, on
 
   it('equal experts in an ensemble give the bytes of the single model, with as many network calls', async () => {
     const backend = ortNode();
-    const { card, source } = await loadModel({ folder: embeddedFolder! });
+    const { card, source } = await loadModel({ folder: embeddedFolder });
     const { sigmaData, sigmaMin, sigmaMax, cNoise, experts } = card.stages[0]!;
     const session = await backend.load(source(experts[0]!.file));
     const calls: string[] = [];
@@ -104,7 +103,7 @@ describe.skipIf(embeddedFolder === undefined)('invariants of the whole stack, on
         return { ...session, run };
       },
     };
-    const counted = await loadBase({ folder: embeddedFolder!, backend });
+    const counted = await loadBase({ folder: embeddedFolder, backend });
     const wanted = await base.generate(PROMPT, settings);
     const reason = new Error('enough');
     const between = new AbortController(); // aborted between two steps
@@ -142,7 +141,7 @@ describe.skipIf(embeddedFolder === undefined)('invariants of the whole stack, on
 
   it('one expert in memory at a time gives the same bytes; a disposed pipeline refuses to paint', async () => {
     const wanted = await base.generate(PROMPT, settings);
-    const frugal = await loadBase({ folder: embeddedFolder!, resident: 1 });
+    const frugal = await loadBase({ folder: embeddedFolder, resident: 1 });
     expect(Buffer.compare((await frugal.generate(PROMPT, settings)).data, wanted.data)).toBe(0);
     await frugal.dispose();
     await expect(frugal.generate(PROMPT, settings)).rejects.toMatchObject({ code: 'DisposedError' });

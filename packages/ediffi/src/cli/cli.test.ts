@@ -3,12 +3,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePng, encodePng, readPngText } from '../index.js';
-import { embeddedFolder, reportSkip } from '../testing/embedded.js';
+import { embeddedFolder } from '../testing/embedded.js';
 import { detectPreview, previewKinds, render } from './preview.js';
 import { Progress, progressLine } from './progress.js';
 import { run } from './run.js';
 
-reportSkip('cli.test.ts (painting)');
 let folder = '';
 beforeAll(() => (folder = mkdtempSync(join(tmpdir(), 'ediffi-cli-'))));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -54,8 +53,8 @@ describe('help and usage', () => {
   });
 });
 
-describe.skipIf(embeddedFolder === undefined)('painting', () => {
-  const model = ['--model', embeddedFolder ?? ''];
+describe('painting', () => {
+  const model = ['--model', embeddedFolder];
 
   it('writes a picture with its metadata, names it on stdout, plan and notes on stderr', async () => {
     const out = join(folder, 'a.png');
