@@ -74,7 +74,7 @@ try {
   const steered = await paint(ediffi, 'Paint with words', 'a red car on the beach', { paint: { canvas, colors } });
   write('paint-with-words.png', 'the canvas | the picture it steered', canvas, steered);
 
-  const reference = asset('neon-rocket.png');
+  const reference = asset('sketch-house.png');
   const unstyled = await paint(ediffi, 'Without a reference picture', 'a cat');
   const styled = await paint(ediffi, 'Style of a reference picture', 'a cat', { style: { image: reference } });
   write('style.png', 'the reference picture | a cat without it | with it: same prompt, same seed', reference, unstyled, styled);
