@@ -49,3 +49,6 @@ export { fewStepTimesteps, spacedTimesteps, type Spacing, type SpacingOptions } 
 export { vp, type VpOptions } from './grids/vp.js';
 export { alphasCumprod, betas, type BetaKind, type BetaOptions } from './schedules/betas.js';
 export { edmSchedule, flowSchedule, vpSchedule, type Schedule, type VpSchedule } from './schedules/table.js';
+export { fromName, gridNames, solverNames, type NamedGrid, type NamedRecipe, type NamedSolver } from './adapters/names.js';
+export { checkpoint, type Checkpoint } from './operations/checkpoint.js';
+export { inpaint, noised, tail, type KnownPart } from './operations/image.js';

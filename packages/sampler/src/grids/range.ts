@@ -1,4 +1,4 @@
-import { finiteNumber, integer } from '@ediffi/core';
+import { finiteNumber, integer, OptionError } from '@ediffi/core';
 
 /** The noise levels a grid spans, both above 0. */
 export interface SigmaRange {
@@ -19,5 +19,7 @@ export function ramp(steps: number, range: SigmaRange, at: (position: number) =>
   const sigmas = Float64Array.from({ length: steps + 1 }, (_, i) => (i === steps ? 0 : at(steps === 1 ? 0 : i / (steps - 1))));
   sigmas[0] = range.sigmaMax;
   if (steps > 1) sigmas[steps - 1] = range.sigmaMin;
+  const stuck = sigmas.findIndex((s, i) => i > 0 && !(s < sigmas[i - 1]!));
+  if (stuck > 0) throw new OptionError('grid', `${sigmas[stuck - 1]} → ${sigmas[stuck]} at step ${stuck}`, 'noise levels that float64 can tell apart — use fewer steps or a ρ nearer 1');
   return sigmas;
 }

@@ -19,7 +19,7 @@ export function linspace(start: number, stop: number, n: number, endpoint = true
 /** n float32 values from `start` to `stop`: torch.linspace, which steps from both ends. */
 export function linspace32(start: number, stop: number, n: number): Float32Array {
   const [lo, hi] = [Math.fround(start), Math.fround(stop)];
-  const step = Math.fround((hi - lo) / (n - 1));
+  const step = Math.fround(Math.fround(hi - lo) / (n - 1));
   return Float32Array.from({ length: n }, (_, i) => (n === 1 ? lo : i < n / 2 ? lo + step * i : hi - step * (n - 1 - i)));
 }
 

@@ -41,6 +41,7 @@ export function betaCdf(x: number, a: number, b: number): number {
 export function betaQuantile(p: number, a: number, b: number): number {
   if (p <= 0) return 0;
   if (p >= 1) return 1;
+  if (p === 0.5 && a === b) return 0.5; // to the last bit: grids round it
   if (p > betaCdf(0.5, a, b)) return 1 - betaQuantile(1 - p, b, a);
   let [low, high] = [Math.log(1e-300), Math.log(0.5)];
   for (let i = 0; i < 80; i++) {

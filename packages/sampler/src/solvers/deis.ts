@@ -25,8 +25,8 @@ export function deis(denoise: Denoise, x: Tensor, sigmas: Float64Array, options:
     denoise,
     x,
     sigmas,
-    async ({ x, denoised, sigma, sigmaNext, index, count, history }) => {
-      const past = { sigma, value: await lincomb([1 / sigma, x], [-alpha(sigma) / sigma, denoised]) };
+    async ({ x, denoised, sigma, sigmaNext, index, count, history, own }) => {
+      const past = { sigma, value: await own(lincomb([1 / sigma, x], [-alpha(sigma) / sigma, denoised])) };
       const last = options.lowerOrderFinal ? count - index : order;
       const used = [past, ...history.filter((p) => lambda(p.sigma) !== -Infinity)].slice(0, Math.min(order, last));
       if (sigmaNext === 0 || used.length === 1 || alpha(sigma) === 0) return { next: await combine(...firstOrder(at, x, denoised, sigma, sigmaNext)), past };

@@ -1,10 +1,11 @@
 /*
- *   D0 = D,  D1 = (D − D₋₁)/r₀ (order 2),  D1 = D₁⁰ + r₀/(r₀+r₁)·(D₁⁰ − D₁¹),  D2 = (D₁⁰ − D₁¹)/(r₀+r₁) (order 3),   rᵢ = hᵢ₋₁/h
+ *   D0 = D,  D1 = (D − D₋₁)/r₀ (order 2),  D1 = D₁⁰ + r₀/(r₀+r₁)·(D₁⁰ − D₁¹),  D2 = 2·(D₁⁰ − D₁¹)/(r₀+r₁) (order 3),   rᵢ = hᵢ₋₁/h
  *   x′ = cₓ·x + c₀·D0 + c₁·D1 + c₂·D2 + cₙ·n   (dpm-terms.ts)
  *
  * Multistep DPM-Solver and DPM-Solver++ (arXiv 2206.00927, 2211.01095), ODE and SDE, orders 1–3, mid-point or Heun; one network call per
  * step, lower order while the memory fills and on the step to σ = 0. EDM, VE, VP and flow. `inverse` runs up a rising grid.
- * Deviates: diffusers' third-order sde-dpmsolver++ has −½ where the integral gives +½; `asDiffusers` has its sign.
+ * Deviates: the authors' and diffusers' order 3 takes half of D2, which leaves order 2, and diffusers' sde-dpmsolver++ also has −½ where the
+ * integral gives +½; `asDiffusers` does both.
  */
 import { integer, OptionError, type Denoise, type Tensor } from '@ediffi/core';
 import { dpmTerms, type DpmAlgorithm } from './dpm-terms.js';
@@ -37,15 +38,15 @@ export function dpmMultistep(denoise: Denoise, x: Tensor, sigmas: Float64Array, 
   const { algorithm, order, type, noise, noiseScale, data, sde } = dpmOptions(options);
   const { alpha, lambda } = frame(denoise);
   const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, index, count, history, own }) => {
-    const value = data ? denoised : await combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]);
+    const value = data ? denoised : await own(combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]));
     const past = { sigma, value };
-    if (sigmaNext === 0) return { next: await combine(...firstOrder({ alpha, lambda, sigmaAt: Number }, x, denoised, sigma, 0)), past };
+    if (sigmaNext === 0 || (!data && alpha(sigma) === 0)) return { next: await combine(...firstOrder({ alpha, lambda, sigmaAt: Number }, x, denoised, sigma, sigmaNext)), past };
     const last = index === count - 1 && (options.eulerAtFinal || options.lowerOrderFinal) ? 1 : index === count - 2 && options.lowerOrderFinal ? 2 : order;
     const known = history.filter((p) => lambda(p.sigma) !== -Infinity);
     const now = Math.min(order, last, known.length + 1);
     const h = lambda(sigmaNext) - lambda(sigma);
     const c = dpmTerms(algorithm, h, alpha(sigma), sigma, alpha(sigmaNext), sigmaNext);
-    const d2 = options.asDiffusers && algorithm === 'sde-dpmsolver++' ? c.d2 - alpha(sigmaNext) : c.d2;
+    const d2 = !options.asDiffusers ? 2 * c.d2 : algorithm === 'sde-dpmsolver++' ? c.d2 - alpha(sigmaNext) : c.d2;
     const r0 = now > 1 ? (lambda(sigma) - lambda(known[0]!.sigma)) / h : 1;
     const r1 = now > 2 ? (lambda(known[0]!.sigma) - lambda(known[1]!.sigma)) / h : 1;
     const [w10, w11] = now === 1 ? [0, 0] : now === 2 ? [type === 'heun' ? c.full : c.half, 0] : [c.full * (1 + r0 / (r0 + r1)) + d2 / (r0 + r1), -(c.full * r0 + d2) / (r0 + r1)];

@@ -4,9 +4,10 @@
  *
  * Singlestep DPM-Solver(++) (arXiv 2206.00927 Alg. 1–2, 2211.01095 Alg. 1) with the intermediate nodes on the grid, as the authors' and
  * diffusers' code place them: one network call per interval, one order-k step per k intervals. EDM, VE, VP and flow.
- * Deviates: the step to σ = 0 is of order 1.
+ * Deviates: the step to σ = 0 is of order 1; the SDE's noise is one Brownian path by default, because the intervals overlap.
  */
 import { OptionError, type Denoise, type Tensor } from '@ediffi/core';
+import { brownianNoise } from '../noise/brownian.js';
 import { dpmOptions, type DpmOptions } from './dpm-multistep.js';
 import { dpmTerms } from './dpm-terms.js';
 import { loop } from './loop.js';
@@ -26,7 +27,7 @@ export function singlestepOrders(intervals: number, order: number, finalFirst = 
 
 /** Singlestep DPM-Solver: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for illegal orders, algorithms and types. */
 export function dpmSinglestep(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: SinglestepOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { algorithm, order, type, noise, noiseScale, data, sde } = dpmOptions(options);
+  const { algorithm, order, type, noise, noiseScale, data, sde } = dpmOptions({ ...options, noise: options.noise ?? brownianNoise(0) });
   const orders = options.orders ?? singlestepOrders(sigmas.length - 1, order, sigmas.at(-1) === 0);
   orders.forEach((o, i) => {
     if (!(o === 1 || (o === orders[i - 1]! + 1 && o <= 3))) throw new OptionError('orders', orders.join(' '), 'runs 1, 2, …, k with k ≤ 3');
@@ -35,12 +36,13 @@ export function dpmSinglestep(denoise: Denoise, x: Tensor, sigmas: Float64Array,
   const at = frame(denoise);
   const { alpha, lambda } = at;
   const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, index, history, own }) => {
-    const value = data ? denoised : await combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]);
+    const value = data ? denoised : await own(combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]));
     const past = { sigma, value, x };
     if (sigmaNext === 0) return { next: await combine(...firstOrder(at, x, denoised, sigma, 0)), past };
     const wanted = orders[index]!;
     const run = [past, ...history].slice(0, wanted).reverse(); // oldest first: where the run began
     while (run.length > 1 && lambda(run[0]!.sigma) === -Infinity) run.shift(); // α = 0 has no log-SNR: the run begins after it
+    if (!data && alpha(run[0]!.sigma) === 0) return { next: await combine(...firstOrder(at, x, denoised, sigma, sigmaNext)), past };
     const [m0, m1, m2] = run;
     const s = m0!.sigma;
     const h = lambda(sigmaNext) - lambda(s);

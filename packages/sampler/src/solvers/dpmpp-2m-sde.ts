@@ -30,7 +30,7 @@ export function dpmpp2mSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, op
     const gain = -a * Math.expm1(-h * (1 + eta));
     const c = type === 'heun' ? a - gain / (h * (1 + eta)) : gain / 2;
     const step = previous ? (c * h) / (lambda(sigma) - lambda(previous.sigma)) : 0; // 0 too after a start at α = 0
-    const terms: [number, Tensor][] = [[(sigmaNext / sigma) * Math.exp(-eta * h), x], [gain + step, denoised]];
+    const terms: [number, Tensor][] = [[(sigmaNext / sigma) * (eta > 0 ? Math.exp(-eta * h) : 1), x], [gain + step, denoised]];
     if (previous) terms.push([-step, previous.value]);
     if (eta > 0) terms.push([noiseScale * sigmaNext * Math.sqrt(-Math.expm1(-2 * eta * h)), await own(noise(x.shape, sigma, sigmaNext))]);
     return combine(...terms);

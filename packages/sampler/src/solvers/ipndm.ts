@@ -26,9 +26,9 @@ export function ipndm(denoise: Denoise, x: Tensor, sigmas: Float64Array, options
     denoise,
     x,
     sigmas,
-    async ({ x, denoised, sigma, sigmaNext, history }) => {
+    async ({ x, denoised, sigma, sigmaNext, history, own }) => {
       const a = Math.max(at.alpha(sigma), options.alphaFloor ?? 0);
-      const past = { sigma, value: await combine([1 / sigma, x], [-at.alpha(sigma) / sigma, denoised]) };
+      const past = { sigma, value: await own(combine([1 / sigma, x], [-at.alpha(sigma) / sigma, denoised])) };
       if (a === 0) return { next: await combine(...firstOrder(at, x, denoised, sigma, sigmaNext)), past };
       const used = [past, ...history];
       const weights = adamsBashforth[used.length - 1]!;

@@ -23,8 +23,8 @@ export function lms(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: 
     denoise,
     x,
     sigmas,
-    async ({ x, denoised, sigma, sigmaNext, history }) => {
-      const slope = await lincomb([1 / sigma, x], [-1 / sigma, denoised]);
+    async ({ x, denoised, sigma, sigmaNext, history, own }) => {
+      const slope = await own(lincomb([1 / sigma, x], [-1 / sigma, denoised]));
       const past = { sigma, value: slope };
       const used = [past, ...history];
       const weights = adamsWeights(used.map((p) => p.sigma), sigma, sigmaNext);

@@ -42,7 +42,7 @@ export async function* loop(denoise: Denoise, start: Tensor, sigmas: Float64Arra
   const { depth = 0 } = options;
   const count = sigmas.length - 1;
   const from = options.resume ? integer('resume.index', options.resume.index, 0, count - 1) : 0;
-  let history: readonly Past[] = options.resume?.history ?? [];
+  let history: readonly Past[] = options.resume?.history?.slice(0, depth) ?? [];
   let x = start;
   const owned = new Set<Tensor>();
   const own = async <T extends Tensor>(tensor: MaybePromise<T>): Promise<T> => {

@@ -3,8 +3,8 @@
  *   PRK (first three steps): Runge–Kutta 4 with T in place of x + h·k;   PLMS: ε̄ = (55·εᵢ − 59·εᵢ₋₁ + 37·εᵢ₋₂ − 9·εᵢ₋₃)/24, x′ = T(x; ε̄)
  *
  * Pseudo numerical methods (arXiv 2202.09778, eqs. 12–13 and Alg. 2). `skipPrk` (PLMS) starts with a Heun-like pair of calls and lower orders.
- * Network calls: 4 per step for three steps, then 1; skipPrk: 2 on the first step, then 1. Order 2 (the paper claims 2: weights are for
- * even steps). EDM, VE, VP and flow.
+ * Network calls: 4 per step for three steps, then 1; skipPrk: 2 on the first step, then 1. Order 4 on steps even in ρ = σ/α (skipPrk: its
+ * start is of order 2), 1 on uneven ones, because the weights are for even steps. EDM, VE, VP and flow.
  * Deviates: an answer at α = 0 (flow at σ = 1) is used for one first-order step, because T divides by α.
  */
 import { type Denoise, type Tensor } from '@ediffi/core';
@@ -19,7 +19,7 @@ export interface PndmOptions extends SolverOptions {
   readonly average?: 'epsilon' | 'v';
   /** Where step i goes when that is not sigmas[i + 1]. */
   readonly targets?: Float64Array;
-  /** PRK's middle: the σ that the first stage goes to, and the σ that the network is told; the geometric mean by default. */
+  /** PRK's middle: the σ that the first stage goes to, and the σ that the network is told; halfway in ρ = σ/α by default. */
   readonly between?: (sigma: number, sigmaNext: number) => readonly [to: number, at: number];
   /** The σ that PLMS's second call assumes the first step started from. */
   readonly secondFrom?: number;
@@ -27,9 +27,11 @@ export interface PndmOptions extends SolverOptions {
 
 /** PNDM: x `[B, …]` at sigmas[0] → x at the last σ. Throws SigmaRangeError for a grid that does not decrease. */
 export function pndm(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: PndmOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { skipPrk = false, average = 'epsilon', targets, between = (s, t) => [Math.sqrt(s * t), Math.sqrt(s * t)] } = options;
+  const { skipPrk = false, average = 'epsilon', targets } = options;
   const at = frame(denoise);
   const { alpha } = at;
+  const halfway = (s: number, t: number): number => at.sigmaAt(-Math.log((s / alpha(s) + t / alpha(t)) / 2));
+  const between = options.between ?? ((s, t) => [halfway(s, t), halfway(s, t)]);
   const slope = (x: Tensor, d: Tensor, sigma: number): ReturnType<typeof combine> => (average === 'v' ? combine([alpha(sigma) / sigma, x], [-1 / sigma, d]) : combine([1 / sigma, x], [-alpha(sigma) / sigma, d]));
   const transfer = (x: Tensor, from: number, to: number, slopes: readonly (readonly [number, Tensor])[]): ReturnType<typeof combine> => {
     const [keep, gain] = [alpha(to) / alpha(from), to - (alpha(to) * from) / alpha(from)];
@@ -40,7 +42,7 @@ export function pndm(denoise: Denoise, x: Tensor, sigmas: Float64Array, options:
     if (alpha(sigma) === 0) return { next: await combine(...firstOrder(at, x, denoised, sigma, sigmaNext)), past: { sigma, value: denoised } };
     const to = targets?.[index] ?? sigmaNext;
     const known = history.filter((p) => alpha(p.sigma) > 0);
-    const past = { sigma, value: await slope(x, denoised, sigma) };
+    const past = { sigma, value: await own(slope(x, denoised, sigma)) };
     const next = async (): Promise<Tensor> => {
       if (!skipPrk && index < 3 && sigmaNext > 0) {
         const [first, middle] = between(sigma, sigmaNext);

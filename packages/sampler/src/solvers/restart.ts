@@ -60,19 +60,16 @@ export async function* restart(denoise: Denoise, start: Tensor, sigmas: Float64A
         n.dispose();
       }
       const inner = heun(denoise, x, grid);
-      for (let step = await inner.next(); ; step = await inner.next()) {
-        if (step.done) {
-          move(step.value);
-          break;
+      let open = true;
+      try {
+        for (let step = await inner.next(); open; step = open ? await inner.next() : step) {
+          if (step.done) {
+            open = false;
+            move(step.value);
+          } else yield { ...step.value, index: index++, count };
         }
-        try {
-          yield { ...step.value, index: index++, count };
-        } catch (error) {
-          await inner.return(x);
-          throw error;
-        } finally {
-          if (index === 0) await inner.return(x);
-        }
+      } finally {
+        if (open) await inner.return(x);
       }
     }
     finished = true;

@@ -49,17 +49,16 @@ export function saSolver(denoise: Denoise, x: Tensor, sigmas: Float64Array, opti
     return combine([keep, from.x!], ...used.map((p, j) => [weights[j]!, p.value] as const), [stir * noiseScale, from.noise!]);
   };
   const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, index, count, history, own }) => {
-    const value = prediction === 'data' ? denoised : await combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]);
+    const value = prediction === 'data' ? denoised : await own(combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]));
     const known = history.filter((p) => p.noise && lambda(p.sigma) !== -Infinity);
     const correcting = corrector > 0 && known.length > 0;
     const c = Math.min(corrector, lowerOrderFinal ? count - index + 2 : corrector, known.length + 1);
-    const better = correcting ? await update(known[0]!, [{ sigma, value }, ...known].slice(0, c), sigma) : x;
+    const better = correcting ? await own(update(known[0]!, [{ sigma, value }, ...known].slice(0, c), sigma)) : x;
     if (sigmaNext === 0 || alpha(sigma) === 0) {
-      if (better !== x) await own(better);
       return { next: await combine(...firstOrder(at, better, denoised, sigma, sigmaNext)), past: { sigma, value } };
     }
     if (sigmaNext === sigma) return { next: better === x ? await combine([1, x]) : better, past: { sigma, value } };
-    const past = { sigma, value, x: better, noise: await noise(x.shape, sigma, sigmaNext) };
+    const past = { sigma, value, x: better, noise: await own(noise(x.shape, sigma, sigmaNext)) };
     const p = Math.min(predictor, lowerOrderFinal ? count - index : predictor, known.length + 1);
     return { next: await update(past, [past, ...known].slice(0, p), sigmaNext), past };
   };

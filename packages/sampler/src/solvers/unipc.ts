@@ -57,14 +57,13 @@ export function unipc(denoise: Denoise, x: Tensor, sigmas: Float64Array, options
     return combine([prediction === 'data' ? sigmaNext / sigma : alpha(sigmaNext) / alpha(sigma), from], [-c * Math.expm1(hh) - others, m0], ...terms);
   };
   const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, index, history, own }) => {
-    const value = prediction === 'data' ? denoised : await combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]);
+    const value = prediction === 'data' ? denoised : await own(combine([1 / sigma, x], [-alpha(sigma) / sigma, denoised]));
     const known = history.filter((p) => lambda(p.sigma) !== -Infinity);
     const correct = known.length > 0 && !skipCorrector.includes(index - 1);
-    const better = correct ? await update(known[0]!.x!, known.slice(0, Math.min(orderAt(index - 1), known.length)), sigma, value) : x;
+    const better = correct ? await own(update(known[0]!.x!, known.slice(0, Math.min(orderAt(index - 1), known.length)), sigma, value)) : x;
     const past = { sigma, value, x: better };
     const used = [past, ...known].slice(0, orderAt(index));
     if (sigmaNext > 0 && used.length > 0 && alpha(sigma) > 0) return { next: await update(better, used, sigmaNext), past };
-    if (better !== x) await own(better);
     return { next: await combine(...firstOrder(at, better, denoised, sigma, sigmaNext)), past };
   };
   return loop(denoise, x, sigmas, rule, { depth: order, resume: options.resume, planned: options.planned });

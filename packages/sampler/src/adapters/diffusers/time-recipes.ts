@@ -87,7 +87,6 @@ export const ddimInverse: RecipeMaker = (options, run, name) => {
   if (options['timestep_spacing'] === 'linspace') throw new CapabilityError('timestep_spacing', `${name} has no linspace spacing`);
   const timesteps = [...base.timesteps].reverse();
   const from = timesteps.map((t) => base.sigma(Math.min(t - base.stride, base.total - 1)));
-  if (from[0] === 0) throw new CapabilityError('set_alpha_to_one', `${name}: its first step leaves σ = 0, where ε is not defined by the picture — set set_alpha_to_one to false, as the hub's Stable Diffusion configs do`);
   const targets = Float64Array.from(timesteps, base.sigma);
   const made = parts(options, name, { ...base, timesteps }, targets.at(-1)!);
   const even = from.every((s, i) => i === 0 || s === targets[i - 1]);
@@ -97,7 +96,10 @@ export const ddimInverse: RecipeMaker = (options, run, name) => {
     sigmas: [...from, targets.at(-1)!],
     notes: [...(even ? [] : [uneven]), 'diffusers tells the network the time it goes to, not the one it is at'],
     solver: 'ddim',
-    run: (denoise, x, sigmas, extra) => ddim(denoise, x, sigmas, { inverse: true, ...(!even && { targets }), ...(bound && { clip: bound }), ...extra }),
+    run: (denoise, x, sigmas, extra) => {
+      if (sigmas[0] === 0) throw new CapabilityError('set_alpha_to_one', `${name}: its first step leaves σ = 0, where ε is not defined by the picture — set set_alpha_to_one to false, as the hub's Stable Diffusion configs do`);
+      return ddim(denoise, x, sigmas, { inverse: true, ...(!even && { targets }), ...(bound && { clip: bound }), ...extra });
+    },
   };
 };
 
