@@ -4,39 +4,49 @@
  */
 import { BackendError, CapabilityError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
 import { instrument, type Instrumented } from './graph/index.js';
-import { parseModel, type OnnxModel } from './graph/onnx.js';
+import { parseModel, type Node, type OnnxModel } from './graph/onnx.js';
 import { ordered } from './graph/order.js';
 import { checkFeeds } from './ort/feeds.js';
-import { verifiedBytes } from './ort/source.js';
-import { compute } from './reference/compute.js';
+import { abortable, verifiedBytes } from './ort/source.js';
+import { attentions } from './reference/attention.js';
+import { convolutions } from './reference/conv.js';
 import { elementwise } from './reference/elementwise.js';
+import { linear } from './reference/linear.js';
+import { normalizations } from './reference/normalize.js';
 import type { Op } from './reference/op.js';
+import { reductions } from './reference/reduce.js';
+import { resizes } from './reference/resize.js';
 import { shapes } from './reference/shapes.js';
-import { dtypes, stored, type Value } from './reference/value.js';
+import { dtypes, halfToNumber, numberToHalf, stored, type Value } from './reference/value.js';
 
-const operators: Readonly<Record<string, Op>> = { ...elementwise, ...shapes, ...compute };
+const operators = new Map<string, Op>(Object.entries({ ...elementwise, ...shapes, ...linear, ...convolutions, ...normalizations, ...reductions, ...resizes, ...attentions }));
+
+/** By name in the standard domain; other domains are another language, with operators of the same names. */
+const operatorOf = ({ op, domain }: Node): Op | undefined => (domain === '' || domain === 'ai.onnx' ? operators.get(op) : undefined);
 
 const asValue = async (tensor: Tensor): Promise<Value> => {
   const { data, shape, dtype } = await tensor.toHost();
-  return { shape, dtype, data: Float64Array.from(data as ArrayLike<number | bigint>, Number) };
+  const number = dtype === 'float16' ? (bits: number | bigint): number => halfToNumber(Number(bits)) : Number;
+  return { shape, dtype, data: Float64Array.from(data as ArrayLike<number | bigint>, number) };
 };
 
 function asTensor({ data, shape, dtype }: Value): Tensor {
   const make: Record<DType, () => DataOf[DType]> = {
     float32: () => Float32Array.from(data),
-    float16: () => { throw new CapabilityError('reference backend', 'float16 outputs are not supported — cast to float32 in the graph'); },
+    float16: () => Uint16Array.from(data, numberToHalf),
     int32: () => Int32Array.from(data),
     int64: () => BigInt64Array.from(data, BigInt),
     uint8: () => Uint8Array.from(data),
     bool: () => Uint8Array.from(data),
   };
+  if (dtype === 'float64') throw new CapabilityError('reference backend', 'float64 outputs are not supported — cast to float32 in the graph');
   return hostTensor(make[dtype](), shape, dtype);
 }
 
 const infoOf = (values: OnnxModel['inputs'], name: string): ValueInfo[] =>
   values.map((v) => {
     const dtype = dtypes[v.type];
-    if (!dtype) throw new CapabilityError('reference backend', `${name}: '${v.name}' has element type ${v.type}, which is not supported`);
+    if (!dtype || dtype === 'float64') throw new CapabilityError('reference backend', `${name}: '${v.name}' has element type ${v.type}, which is not supported`);
     return { name: v.name, dtype, shape: v.shape };
   });
 
@@ -49,18 +59,18 @@ export function reference(): Backend {
     async load(model, { instrument: wanted, signal } = {}) {
       if (disposed) throw new DisposedError('the reference backend');
       signal?.throwIfAborted();
-      const plain = await verifiedBytes(model);
+      const plain = await abortable(verifiedBytes(model), signal);
       const changed = wanted && (wanted.regions || wanted.maps) ? instrument(plain, wanted, model.name) : undefined;
       const parsed = parseModel(changed?.bytes ?? plain, model.name);
-      const lacking = [...new Set(parsed.nodes.map((n) => n.op).filter((op) => !(op in operators)))];
-      if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`);
-      return sessionOf(model.name, parsed, changed);
+      const lacking = [...new Set(parsed.nodes.filter((n) => !operatorOf(n)).map((n) => (n.domain ? `${n.domain}.${n.op}` : n.op)))];
+      if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`, { code: 'OPERATORS', operators: lacking });
+      return sessionOf(model.name, parsed, changed, () => disposed);
     },
     dispose: async () => void (disposed = true),
   };
 }
 
-function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undefined): Session {
+function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undefined, closed: () => boolean): Session {
   const weights = new Map([...model.initializers].map(([key, tensor]) => [key, stored(tensor)]));
   const inputs = infoOf(model.inputs, name);
   const nodes = ordered(model.nodes);
@@ -71,7 +81,7 @@ function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undef
     outputs: infoOf(model.outputs, name),
     ...(changed && { sites: changed.sites }),
     async run(feeds, { signal } = {}) {
-      if (ended) throw new DisposedError(name);
+      if (ended || closed()) throw new DisposedError(name);
       signal?.throwIfAborted();
       checkFeeds('reference', name, inputs, feeds, changed);
       const values = new Map<string, Value>(weights);
@@ -84,7 +94,7 @@ function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undef
           turn = performance.now();
         }
         try {
-          const results = operators[node.op]!(node.inputs.map((key) => (key ? values.get(key) : undefined)), node.attributes, node.outputs.length);
+          const results = operatorOf(node)!(node.inputs.map((key) => (key ? values.get(key) : undefined)), node.attributes, node.outputs.length);
           node.outputs.forEach((key, i) => results[i] && values.set(key, results[i]));
         } catch (cause) {
           throw cause instanceof TypeError ? new BackendError('reference', `${name}: ${node.op} '${node.name}' failed: ${cause.message}`, {}, { cause }) : cause;

@@ -43,6 +43,10 @@ export class Constants {
       case 'Identity':
       case 'Unsqueeze':
         return this.shape(node.inputs[0]);
+      case 'Shape': {
+        const [start = 0, end] = [node.attributes.get('start')?.i, node.attributes.get('end')?.i];
+        return end === undefined || end < start || start < 0 ? undefined : new Array<undefined>(end - start).fill(undefined);
+      }
       default:
         return undefined;
     }

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { ortNode } from '../ort-node.js';
+import { reference } from '../reference.js';
 import { inspectGraph } from './index.js';
 
 interface Packed {
@@ -81,5 +82,16 @@ describe('stock exports, painted and watched, equal PyTorch', () => {
     expect(gaps.painted).toBeLessThan(golden.tolerance);
     expect(gaps.maps).toBeLessThan(golden.tolerance);
     await backend.dispose();
+  });
+
+  it.each(['unet-ts-sdpa', 'unet-dynamo-attention', 'if-ts-eager', 'sd3-ts-sdpa', 'flux-dynamo-sdpa'])('%s in the reference interpreter', async (name) => {
+    const golden = JSON.parse(readFileSync(`${folder}/${name}.json`, 'utf8')) as Golden;
+    const bytes = new Uint8Array(readFileSync(`${folder}/${name}.onnx`));
+    const session = await reference().load({ name, bytes: async () => bytes }, { instrument: { regions: true, maps: true } });
+    const results = await session.run({ ...unpackAll(golden.inputs), ...unpackAll(golden.regions) });
+    const gaps: Record<string, number> = {};
+    for (const { name: output } of session.outputs) gaps[output] = gap(await floats(results[output]!), await floats(unpack(golden.outputs[output in golden.outputs ? output : 'painted']!)));
+    report.push(`${name} (reference): ${Object.entries(gaps).map(([key, value]) => `${key} ${value.toExponential(1)}`).join(', ')}`);
+    for (const value of Object.values(gaps)) expect(value).toBeLessThan(golden.tolerance);
   });
 });

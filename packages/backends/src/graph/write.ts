@@ -1,18 +1,22 @@
 /* Writing ONNX messages: nodes, small tensors, typed values, and whole little models for tests. */
 import { FLOAT, INT64 } from './onnx.js';
-import { concat, field } from './wire.js';
+import { concat, field, writeVarint } from './wire.js';
 
-/** Payload of a NodeProto with integer attributes; its name is its output's. */
-export const node = (op: string, inputs: readonly string[], output: string, attributes: Readonly<Record<string, number | readonly number[]>> = {}): Uint8Array =>
-  concat([
-    ...inputs.map((i) => field(1, i)),
-    field(2, output),
-    field(3, output),
-    field(4, op),
-    ...Object.entries(attributes).map(([name, value]) =>
-      field(5, concat(typeof value === 'number' ? [field(1, name), field(3, value), field(20, 2)] : [field(1, name), ...value.map((v) => field(8, v)), field(20, 7)])),
-    ),
-  ]);
+/** Value of an attribute: an integer, integers, a string, or one float. */
+export type AttributeValue = number | readonly number[] | string | { readonly float: number };
+
+function attribute(name: string, value: AttributeValue): Uint8Array {
+  if (typeof value === 'number') return concat([field(1, name), field(3, value), field(20, 2)]);
+  if (typeof value === 'string') return concat([field(1, name), field(4, value), field(20, 3)]);
+  if ('float' in value) return concat([field(1, name), writeVarint((2 << 3) | 5), new Uint8Array(Float32Array.of(value.float).buffer), field(20, 1)]);
+  return concat([field(1, name), ...value.map((v) => field(8, v)), field(20, 7)]);
+}
+
+/** Payload of a NodeProto; its name is its (first) output's. */
+export const node = (op: string, inputs: readonly string[], outputs: string | readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}): Uint8Array => {
+  const all = typeof outputs === 'string' ? [outputs] : outputs;
+  return concat([...inputs.map((i) => field(1, i)), ...all.map((o) => field(2, o)), field(3, all[0] ?? ''), field(4, op), ...Object.entries(attributes).map(([name, value]) => field(5, attribute(name, value)))]);
+};
 
 /** A Constant node that holds one float. */
 export function constantNode(output: string, value: number): Uint8Array {
@@ -30,14 +34,14 @@ export const int64s = (name: string, values: readonly number[]): Uint8Array => f
 /** A graph's initializer field: float32. */
 export const float32s = (name: string, dims: readonly number[], values: ArrayLike<number>): Uint8Array => field(5, tensor(name, FLOAT, dims, new Uint8Array(Float32Array.from(values).buffer)));
 
-/** Payload of a ValueInfoProto; a string is a symbolic size. */
-export const valueInfo = (name: string, dims: readonly (string | number)[], type = FLOAT): Uint8Array => {
-  const shape = concat(dims.map((d) => field(1, typeof d === 'number' ? field(1, d) : field(2, d))));
-  return concat([field(1, name), field(2, field(1, concat([field(1, type), field(2, shape)])))]);
+/** Payload of a ValueInfoProto; a string is a symbolic size, no sizes at all a shape left to inference. */
+export const valueInfo = (name: string, dims: readonly (string | number)[] | undefined, type = FLOAT): Uint8Array => {
+  const shape = dims && field(2, concat(dims.map((d) => field(1, typeof d === 'number' ? field(1, d) : field(2, d)))));
+  return concat([field(1, name), field(2, field(1, concat([field(1, type), ...(shape ? [shape] : [])])))]);
 };
 
-/** A whole model of opset 18. */
-export const modelBytes = (parts: { nodes: readonly Uint8Array[]; initializers?: readonly Uint8Array[]; inputs: readonly Uint8Array[]; outputs: readonly Uint8Array[] }): Uint8Array => {
+/** A whole model, of opset 18 unless told. */
+export const modelBytes = (parts: { nodes: readonly Uint8Array[]; initializers?: readonly Uint8Array[]; inputs: readonly Uint8Array[]; outputs: readonly Uint8Array[]; opset?: number }): Uint8Array => {
   const graph = concat([...parts.nodes.map((n) => field(1, n)), field(2, 'graph'), ...(parts.initializers ?? []), ...parts.inputs.map((i) => field(11, i)), ...parts.outputs.map((o) => field(12, o))]);
-  return concat([field(1, 8), field(7, graph), field(8, concat([field(1, ''), field(2, 18)]))]);
+  return concat([field(1, 8), field(7, graph), field(8, concat([field(1, ''), field(2, parts.opset ?? 18)]))]);
 };

@@ -57,6 +57,6 @@ export async function opening(source: ModelSource, load: LoadOptions, defaults: 
 /** ONNX Runtime's refusal to open a file, as the error that says whose fault it is. */
 export function openError(error: unknown, source: ModelSource): unknown {
   if (!BackendError.isInstance(error)) return error;
-  const damaged = /protobuf parsing failed|doesn't exist|no graph was found|external data|failed to load external|system error|invalid model/i.test(error.message);
+  const damaged = /protobuf parsing failed|doesn't exist|no graph was found|external data|failed to load external|system error|invalid model|shapeinferenceerror|invalid_graph/i.test(error.message);
   return damaged ? new ModelError(`${error.message} — the file is missing, damaged or not what its graph says`, source.name, { cause: error }) : error;
 }

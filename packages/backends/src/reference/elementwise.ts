@@ -25,6 +25,13 @@ export const elementwise: Readonly<Record<string, Op>> = {
   Erf: unary(erf),
   Floor: unary(Math.floor),
   Ceil: unary(Math.ceil),
+  Sign: unary(Math.sign),
+  Round: unary((x) => (Math.abs(x % 1) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x))), // halves to even
+  Softplus: unary((x) => Math.max(0, x) + Math.log1p(Math.exp(-Math.abs(x)))),
+  LeakyRelu: ([x], attributes) => unary((v) => (v < 0 ? (attributes.get('alpha')?.f ?? 0.01) * v : v))([x], attributes),
+  Elu: ([x], attributes) => unary((v) => (v < 0 ? (attributes.get('alpha')?.f ?? 1) * Math.expm1(v) : v))([x], attributes),
+  Gelu: ([x], attributes) => unary(attributes.get('approximate')?.s === 'tanh' ? (v) => 0.5 * v * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (v + 0.044715 * v ** 3))) : (v) => 0.5 * v * (1 + erf(v / Math.SQRT2)))([x], attributes),
+  IsNaN: unary((x) => Number(Number.isNaN(x)), 'bool'),
   Relu: unary((x) => Math.max(0, x)),
   Reciprocal: unary((x) => 1 / x),
   Sigmoid: unary((x) => 1 / (1 + Math.exp(-x))),
@@ -33,10 +40,11 @@ export const elementwise: Readonly<Record<string, Op>> = {
   Sub: binary((a, b) => a - b),
   Mul: binary((a, b) => a * b),
   Div: (inputs) => binary(whole(inputs[0]!) ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)(inputs, new Map()),
-  Mod: binary((a, b) => a - b * Math.floor(a / b)),
+  Mod: (inputs, attributes) => binary(attributes.get('fmod')?.i ? (a, b) => a % b : (a, b) => a - b * Math.floor(a / b))(inputs, attributes),
+  Sum: (inputs) => [inputs.slice(1).reduce((a, b) => binary((p, q) => p + q)([a, b], new Map())[0]!, inputs[0]!)],
   Pow: binary((a, b) => a ** b),
-  Min: binary(Math.min),
-  Max: binary(Math.max),
+  Min: (inputs, attributes) => [inputs.slice(1).reduce((a, b) => binary(Math.min)([a, b], attributes)[0]!, inputs[0]!)],
+  Max: (inputs, attributes) => [inputs.slice(1).reduce((a, b) => binary(Math.max)([a, b], attributes)[0]!, inputs[0]!)],
   Mean: (inputs) => {
     const sum = inputs.slice(1).reduce((a, b) => binary((p, q) => p + q)([a, b], new Map())[0]!, inputs[0]!);
     return [value(sum!.data.map((v) => v / inputs.length), sum!.shape, sum!.dtype)];
@@ -45,6 +53,8 @@ export const elementwise: Readonly<Record<string, Op>> = {
   Greater: binary((a, b) => Number(a > b), 'bool'),
   GreaterOrEqual: binary((a, b) => Number(a >= b), 'bool'),
   Less: binary((a, b) => Number(a < b), 'bool'),
+  LessOrEqual: binary((a, b) => Number(a <= b), 'bool'),
+  Xor: binary((a, b) => Number(Boolean(a) !== Boolean(b)), 'bool'),
   And: binary((a, b) => Number(a && b), 'bool'),
   Or: binary((a, b) => Number(a || b), 'bool'),
   Clip: ([x, low, high]) => {

@@ -3,12 +3,12 @@ import { int, ints, type Op } from './op.js';
 import { axisOf, broadcastShape, dtypes, gatherBroadcast, size, stored, strides, value, type Value } from './value.js';
 
 /** Reads `source` through an index map from output position to input position. */
-function remap(source: Value, shape: readonly number[], at: (index: readonly number[]) => number): Value {
+function remap(source: Value, shape: readonly number[], at: (index: readonly number[]) => number, outside = 0): Value {
   const out = new Float64Array(size(shape));
   const index = new Array<number>(shape.length).fill(0);
   for (let i = 0; i < out.length; i++) {
     const from = at(index);
-    out[i] = from < 0 ? 0 : source.data[from]!;
+    out[i] = from < 0 ? outside : source.data[from]!;
     for (let axis = shape.length - 1; axis >= 0 && ++index[axis]! === shape[axis]; axis--) index[axis] = 0;
   }
   return { shape, data: out, dtype: source.dtype };
@@ -16,8 +16,8 @@ function remap(source: Value, shape: readonly number[], at: (index: readonly num
 
 const dot = (index: readonly number[], steps: readonly number[]): number => index.reduce((sum, n, i) => sum + n * steps[i]!, 0);
 
-function reshaped(x: Value, target: readonly number[]): Value {
-  const shape = target.map((n, i) => (n === 0 ? x.shape[i]! : n));
+function reshaped(x: Value, target: readonly number[], zeroIsZero: boolean): Value {
+  const shape = target.map((n, i) => (n === 0 && !zeroIsZero ? x.shape[i]! : n));
   const rest = size(shape.filter((n) => n !== -1));
   return { ...x, shape: shape.map((n) => (n === -1 ? x.data.length / rest : n)) };
 }
@@ -25,7 +25,11 @@ function reshaped(x: Value, target: readonly number[]): Value {
 /** Operators that move elements without computing on them. */
 export const shapes: Readonly<Record<string, Op>> = {
   Identity: ([x]) => [x],
-  Shape: ([x]) => [value([...x!.shape], [x!.shape.length], 'int64')],
+  Shape: ([x], attributes) => {
+    const sizes = x!.shape.slice(int(attributes, 'start', 0), int(attributes, 'end', x!.shape.length));
+    return [value([...sizes], [sizes.length], 'int64')];
+  },
+  Size: ([x]) => [value([x!.data.length], [], 'int64')],
   Constant: (_, attributes) => {
     const tensor = attributes.get('value')?.tensor;
     if (tensor) return [stored(tensor)];
@@ -49,7 +53,7 @@ export const shapes: Readonly<Record<string, Op>> = {
     const whole = to === 'int64' || to === 'int32';
     return [value(x!.data.map((v) => (to === 'bool' ? Number(v !== 0) : whole ? Math.trunc(v) : v)), x!.shape, to)];
   },
-  Reshape: ([x, shape]) => [reshaped(x!, [...shape!.data])],
+  Reshape: ([x, shape], attributes) => [reshaped(x!, [...shape!.data], int(attributes, 'allowzero', 0) === 1)],
   Flatten: ([x], attributes) => {
     const axis = axisOf(int(attributes, 'axis', 1), x!.shape.length);
     return [{ ...x!, shape: [size(x!.shape.slice(0, axis)), size(x!.shape.slice(axis))] }];
@@ -134,16 +138,37 @@ export const shapes: Readonly<Record<string, Op>> = {
       }),
     ];
   },
-  Pad: ([x, pads, fill], attributes) => {
+  Pad: ([x, pads, fill, chosen], attributes) => {
     if ((attributes.get('mode')?.s ?? 'constant') !== 'constant') throw new CapabilityError('reference backend', `Pad mode '${attributes.get('mode')?.s}' is not supported`);
     const rank = x!.shape.length;
+    const axes = chosen ? [...chosen.data].map((a) => axisOf(a, rank)) : x!.shape.map((_, i) => i);
+    const [before, after] = [0, axes.length].map((from) => x!.shape.map((_, i) => (axes.includes(i) ? pads!.data[from + axes.indexOf(i)]! : 0))) as [number[], number[]];
     const own = strides(x!.shape);
-    const before = [...pads!.data.subarray(0, rank)];
-    const shape = x!.shape.map((n, i) => n + before[i]! + pads!.data[rank + i]!);
-    const constant = fill?.data[0] ?? 0;
-    const inside = remap(x!, shape, (index) => (index.every((n, i) => n >= before[i]! && n < before[i]! + x!.shape[i]!) ? dot(index.map((n, i) => n - before[i]!), own) : -1));
-    if (constant !== 0) throw new CapabilityError('reference backend', `Pad with ${constant} is not supported, only with 0`);
+    const shape = x!.shape.map((n, i) => n + before[i]! + after[i]!);
+    const inside = remap(x!, shape, (index) => (index.every((n, i) => n >= before[i]! && n < before[i]! + x!.shape[i]!) ? dot(index.map((n, i) => n - before[i]!), own) : -1), fill?.data[0] ?? 0);
     return [inside];
+  },
+  Tile: ([x, repeats]) => {
+    const own = strides(x!.shape);
+    return [remap(x!, x!.shape.map((n, i) => n * repeats!.data[i]!), (index) => dot(index.map((n, i) => n % x!.shape[i]!), own))];
+  },
+  Trilu: ([x, k], attributes) => {
+    const [upper, shift, own] = [int(attributes, 'upper', 1) === 1, k?.data[0] ?? 0, strides(x!.shape)];
+    return [remap(x!, x!.shape, (index) => {
+      const above = index.at(-1)! - index.at(-2)! - shift;
+      return (upper ? above >= 0 : above <= 0) ? dot(index, own) : -1;
+    })];
+  },
+  GatherElements: ([x, indices], attributes) => {
+    const axis = axisOf(int(attributes, 'axis', 0), x!.shape.length);
+    const [own, inner] = [strides(x!.shape), strides(indices!.shape)];
+    return [remap(x!, indices!.shape, (index) => dot(index.map((n, i) => (i === axis ? axisOf(indices!.data[dot(index, inner)]!, x!.shape[axis]!) : n)), own))];
+  },
+  SpaceToDepth: ([x], attributes) => {
+    const k = int(attributes, 'blocksize', 1);
+    const [b, c, h, w] = x!.shape as [number, number, number, number];
+    const own = strides(x!.shape);
+    return [remap(x!, [b, c * k * k, h / k, w / k], ([n = 0, d = 0, y = 0, z = 0]) => dot([n, d % c, y * k + Math.floor(d / (c * k)), z * k + (Math.floor(d / c) % k)], own))];
   },
   DepthToSpace: ([x], attributes) => {
     const k = int(attributes, 'blocksize', 1);

@@ -6,19 +6,23 @@ import { floatValues, integers, FLOAT, FLOAT16 } from '../graph/onnx.js';
 export interface Value {
   readonly shape: readonly number[];
   readonly data: Float64Array;
-  readonly dtype: DType;
+  readonly dtype: ValueType;
 }
 
+/** Element types inside a graph; float64 does not cross its border. */
+export type ValueType = DType | 'float64';
+
 /** Element types of ONNX that the interpreter knows. */
-export const dtypes: Readonly<Record<number, DType>> = { 1: 'float32', 2: 'uint8', 6: 'int32', 7: 'int64', 9: 'bool', 10: 'float16' };
+export const dtypes: Readonly<Record<number, ValueType>> = { 1: 'float32', 2: 'uint8', 6: 'int32', 7: 'int64', 9: 'bool', 10: 'float16', 11: 'float64' };
 
 /** Product of sizes. */
 export const size = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
 
-/** A value; float32 results are rounded as a float32 kernel would store them. */
-export function value(data: Float64Array | readonly number[], shape: readonly number[], dtype: DType): Value {
+/** A value; results are rounded as a kernel of the element type would store them. */
+export function value(data: Float64Array | readonly number[], shape: readonly number[], dtype: ValueType): Value {
   const numbers = data instanceof Float64Array ? data : Float64Array.from(data);
   if (dtype === 'float32') for (let i = 0; i < numbers.length; i++) numbers[i] = Math.fround(numbers[i]!);
+  else if (dtype === 'float16') for (let i = 0; i < numbers.length; i++) numbers[i] = halfToNumber(numberToHalf(numbers[i]!));
   return { shape, data: numbers, dtype };
 }
 
@@ -30,11 +34,31 @@ export function halfToNumber(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** number → float16 bits, to nearest, ties to even. */
+export function numberToHalf(x: number): number {
+  const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;
+  const size = Math.abs(x);
+  if (Number.isNaN(x)) return 0x7e00;
+  if (size >= 65520) return sign | 0x7c00;
+  const exponent = Math.max(-14, Math.floor(Math.log2(size || 2 ** -24)));
+  const unit = 2 ** (exponent - 10);
+  const steps = size / unit; // exact: division by a power of two
+  const low = Math.floor(steps);
+  const up = steps - low > 0.5 || (steps - low === 0.5 && low % 2 === 1) ? 1 : 0;
+  // Below 2⁻¹⁴ `steps` is the fraction itself; rounding up into the next exponent carries by itself.
+  return sign | (exponent === -14 && low < 1024 ? low + up : ((exponent + 15) << 10) + (low - 1024) + up);
+}
+
 /** A tensor stored in the file. Throws CapabilityError for element types or external data that the interpreter does not read. */
 export function stored(tensor: Initializer): Value {
   const dtype = dtypes[tensor.type];
   if (!dtype || tensor.external) throw new CapabilityError('reference backend', `tensor '${tensor.name}': ${tensor.external ? 'external data' : `element type ${tensor.type}`} is not supported`);
   if (tensor.type === FLOAT) return value(floatValues(tensor), tensor.dims, dtype);
+  if (dtype === 'float64') {
+    const raw = tensor.raw ? tensor.raw.slice() : undefined; // aligned
+    if (!raw) throw new CapabilityError('reference backend', `tensor '${tensor.name}': float64 outside raw_data is not supported`);
+    return value(new Float64Array(raw.buffer), tensor.dims, dtype);
+  }
   if (tensor.type === FLOAT16) {
     const view = new DataView(tensor.raw!.buffer, tensor.raw!.byteOffset, tensor.raw!.byteLength);
     return value(Float64Array.from({ length: view.byteLength / 2 }, (_, i) => halfToNumber(view.getUint16(2 * i, true))), tensor.dims, dtype);
