@@ -1,14 +1,16 @@
 /*
  * What every backend must do, as cases that throw: run them under any test runner.
  *
- *   for (const { name, run } of backendCases(() => myBackend())) it(name, run);
+ *   describeBackend('mine', () => myBackend(), { describe, it });
  */
-import { BackendError, DisposedError, EdiffiError, float32, floats, int64, ModelError, randn, ShapeError, type Backend, type Session, type Tensor } from '@ediffi/core';
-import { affine, attention, attentionByHand, boxFilter, BOX_WEIGHT, lookup } from './conformance/fixtures.js';
+import { BackendError, CapabilityError, DisposedError, float32, floats, hostTensor, int64, ModelError, randn, ShapeError, type Backend, type Session, type Tensor } from '@ediffi/core';
+import { affine, attention, attentionByHand, boxFilter, BOX_WEIGHT, halves, lookup, slow, SLOW_WIDTH } from './conformance/fixtures.js';
 
 /** One requirement; `run` rejects with an Error when it does not hold. */
 export interface ConformanceCase {
   readonly name: string;
+  /** Why it does not run here; report it as skipped. */
+  readonly skip?: string;
   run(): Promise<void>;
 }
 
@@ -37,8 +39,43 @@ async function output(session: Session, feeds: Record<string, Tensor>, name: str
 
 const row = (values: readonly number[]): Tensor => float32(values, [values.length / 4, 4]);
 
-/** The cases, each on a fresh backend that is disposed afterwards. `tolerance` is for float32 arithmetic in another order. */
-export function backendCases(create: () => Backend | Promise<Backend>, { tolerance = 1e-5 }: { readonly tolerance?: number } = {}): ConformanceCase[] {
+/** What a backend may differ in. */
+export interface ConformanceOptions {
+  /** For float32 arithmetic in another order. Default 1e-5. */
+  readonly tolerance?: number;
+  /** Why this backend works on the caller's thread or one call at a time, if it does: those cases are reported as skipped. */
+  readonly blocking?: string;
+}
+
+/** What is needed of a test runner; vitest, jest and node:test have it. */
+export interface TestRunner {
+  describe(name: string, body: () => void): unknown;
+  it: ((name: string, body: () => Promise<void>) => unknown) & { skip(name: string, body: () => Promise<void>): unknown };
+}
+
+/** Registers every case under a test runner, those that cannot run here as skipped with the reason in their name. */
+export function describeBackend(name: string, create: () => Backend | Promise<Backend>, { describe, it }: TestRunner, options: ConformanceOptions = {}): void {
+  describe(`backend conformance: ${name}`, () => {
+    for (const { name: title, skip, run } of backendCases(create, options)) {
+      if (skip === undefined) it(title, run);
+      else it.skip(`${title} (${skip})`, run);
+    }
+  });
+}
+
+const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Input rows with which the slow model takes about a sixth of a second on this backend. */
+async function slowInput(session: Session): Promise<Tensor> {
+  const rows = (n: number): Tensor => randn([n, SLOW_WIDTH], 1);
+  await session.run({ x: rows(1) });
+  const start = performance.now();
+  await session.run({ x: rows(1) });
+  return rows(Math.max(1, Math.min(4096, Math.ceil(160 / (performance.now() - start)))));
+}
+
+/** The cases, each on a fresh backend that is disposed afterwards. */
+export function backendCases(create: () => Backend | Promise<Backend>, { tolerance = 1e-5, blocking }: ConformanceOptions = {}): ConformanceCase[] {
   const withBackend = (name: string, work: (backend: Backend) => Promise<void>): ConformanceCase => ({
     name,
     async run() {
@@ -46,6 +83,7 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       await work(backend).finally(() => backend.dispose());
     },
   });
+  const free = (given: ConformanceCase): ConformanceCase => (blocking === undefined ? given : { ...given, skip: blocking });
   const withSession = (name: string, model: () => ReturnType<typeof affine>, work: (session: Session, backend: Backend) => Promise<void>): ConformanceCase =>
     withBackend(name, async (backend) => work(await backend.load(model()), backend));
 
@@ -64,6 +102,11 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       close(y, [4, 6, 6, 4, 6, 9, 9, 6, 6, 9, 9, 6, 4, 6, 6, 4].map((n) => n * BOX_WEIGHT), tolerance, 'y');
     }),
     withSession('looks up int64 ids', lookup, async (session) => close(await output(session, { ids: int64([3, 1], [1, 2]) }, 'y'), [3, 30, 1, 10], 0, 'y')),
+    withSession('takes and gives float16 as raw bits', halves, async (session) => {
+      const y = await (await session.run({ x: hostTensor(Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x0001), [1, 4], 'float16') }))['y']!.toHost();
+      if (y.dtype !== 'float16' || !(y.data instanceof Uint16Array)) throw new Error(`y is ${y.dtype} in a ${y.data.constructor.name}`);
+      close(y.data, [0x4000, 0xc400, 0x3c00, 0x0002], 0, 'bits of 2x');
+    }),
     withSession('leaves feeds usable and unchanged', affine, async (session) => {
       const x = row([1, 2, 3, 4]);
       await session.run({ x });
@@ -94,6 +137,27 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
         close(weights.subarray(48 * r, 48 * r + 48), hand.weights.flat(), tolerance, `attention of row ${r}`);
       }
     }),
+    withBackend('measures the bias by the standard deviation, if asked', async (backend) => {
+      const session = await backend.load(attention(), { instrument: { regions: true, statistic: 'std' } });
+      const [sample, t5] = [randn([1, 2, 4, 4], 1), randn([1, 3, 2], 2)];
+      const map = Float32Array.from({ length: 48 }, (_, i) => Number(i % 3 === 0));
+      const y = await output(session, { sample, t5, regions_s1: float32(map, [1, 1, 16, 3]), regions_strength: float32([1.3], [1, 1, 1, 1]) }, 'output');
+      close(y, attentionByHand(sample.data, t5.data, map, 1.3, 'std').output, tolerance, 'output');
+    }),
+    withBackend('says where text enters', async (backend) => {
+      const { sites } = await backend.load(attention(), { instrument: { regions: true, maps: true } });
+      const wanted = { columns: [{ input: 't5', length: 3, offset: 0 }], strides: [{ stride: 1, layers: 1, input: 'regions_s1', map: 'attention_s1' }], strength: 'regions_strength' };
+      if (JSON.stringify(sites) !== JSON.stringify(wanted)) throw new Error(`sites are ${JSON.stringify(sites)}, expected ${JSON.stringify(wanted)}`);
+    }),
+    withBackend('refuses region maps of another size', async (backend) => {
+      const session = await backend.load(attention(), { instrument: { regions: true } });
+      const run = (map: readonly number[], strength: readonly number[] = [1, 1, 1, 1]): Promise<unknown> =>
+        session.run({ sample: randn([2, 2, 4, 4], 1), t5: randn([2, 3, 2], 2), regions_s1: float32(new Float32Array(map.reduce((a, b) => a * b, 1)), map), regions_strength: float32(new Float32Array(strength[0]!), strength) });
+      for (const map of [[1, 1, 15, 3], [1, 1, 16, 4], [3, 1, 16, 3], [1, 16, 3]]) await refuses(run(map), ShapeError.isInstance, `map [${map.join(', ')}]`);
+      await refuses(run([1, 1, 16, 3], [3, 1, 1, 1]), ShapeError.isInstance, 'three strengths for two pictures');
+      await run([2, 1, 16, 3], [2, 1, 1, 1]);
+    }),
+    withBackend('refuses to instrument a graph without attention', (backend) => refuses(backend.load(affine(), { instrument: { regions: true } }), CapabilityError.isInstance, 'affine with regions')),
     withBackend('strength 0 changes no bit', async (backend) => {
       const [sample, t5] = [randn([1, 2, 4, 4], 3), randn([1, 3, 2], 4)];
       const stock = await output(await backend.load(attention()), { sample, t5 }, 'output');
@@ -107,6 +171,43 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       close(y, [3, 3, 3, 3], 0, 'first');
       close(z, [2, 20], 0, 'second');
     }),
+    free(
+      withSession('lets timers tick while it works', slow, async (session) => {
+        const x = await slowInput(session);
+        let ticks = 0;
+        const timer = setInterval(() => ticks++, 10);
+        const start = performance.now();
+        const y = await output(session, { x }, 'y').finally(() => clearInterval(timer));
+        const elapsed = performance.now() - start;
+        close(y, await floats(x), tolerance, 'y');
+        if (ticks < elapsed / 60) throw new Error(`a timer of 10 ms ticked ${ticks} times in ${elapsed.toFixed(0)} ms`);
+      }),
+    ),
+    free(
+      withBackend('loads a session while another works', async (backend) => {
+        const session = await backend.load(slow());
+        const x = await slowInput(session);
+        const done: string[] = [];
+        // The worker's start-up counts against the load: several calls of work are a fair opponent.
+        const work = (async () => {
+          for (let i = 0; i < 8; i++) await session.run({ x });
+          done.push('work');
+        })();
+        await Promise.all([work, backend.load(affine()).then(() => done.push('load'))]);
+        if (done[0] !== 'load') throw new Error('the load waited for the other session');
+      }),
+    ),
+    free(
+      withSession('answers an abort in the middle of a call, and works afterwards', slow, async (session) => {
+        const x = await slowInput(session);
+        const [controller, reason] = [new AbortController(), new Error('enough')];
+        const running = refuses(session.run({ x }, { signal: controller.signal }), (error) => error === reason, 'aborted run');
+        await rest(10);
+        controller.abort(reason);
+        await running;
+        close(await output(session, { x: randn([1, SLOW_WIDTH], 3) }, 'y'), randn([1, SLOW_WIDTH], 3).data, tolerance, 'run after the abort');
+      }),
+    ),
     withSession('answers an abort with its reason, and works afterwards', affine, async (session) => {
       const reason = new Error('enough');
       const signal = AbortSignal.abort(reason);
@@ -118,10 +219,20 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       await session.dispose();
       await refuses(session.run({ x: row([1, 2, 3, 4]) }), DisposedError.isInstance, 'run after dispose');
     }),
+    withBackend('refuses to load after dispose, and to run what it had loaded', async (backend) => {
+      const session = await backend.load(affine());
+      await backend.dispose();
+      await refuses(session.run({ x: row([1, 2, 3, 4]) }), DisposedError.isInstance, 'run');
+      await refuses(backend.load(affine()), DisposedError.isInstance, 'load');
+    }),
+    withBackend('answers an abort of a load with its reason', async (backend) => {
+      const reason = new Error('enough');
+      await refuses(backend.load(affine(), { signal: AbortSignal.abort(reason) }), (error) => error === reason, 'aborted load');
+    }),
     withBackend('refuses truncated and foreign files', async (backend) => {
       const bytes = await affine().bytes();
       const load = (data: Uint8Array): Promise<Session> => backend.load({ name: 'broken', bytes: async () => data });
-      await refuses(load(bytes.subarray(0, bytes.length - 9)), EdiffiError.isInstance, 'truncated file');
+      await refuses(load(bytes.subarray(0, bytes.length - 9)), ModelError.isInstance, 'truncated file');
       await refuses(load(new TextEncoder().encode('not a model')), ModelError.isInstance, 'foreign file');
       await refuses(load(new Uint8Array(0)), ModelError.isInstance, 'empty file');
     }),

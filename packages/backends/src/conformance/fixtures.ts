@@ -72,10 +72,12 @@ export const attention = (): ModelSource =>
     }),
   );
 
-/** The same attention in plain arithmetic: picture and text of one row, bias `[16, 3]` already multiplied by the strength (times max S). */
-export function attentionByHand(sample: Float32Array, text: Float32Array, map?: Float32Array, strength = 0): { output: number[]; weights: number[][] } {
+/** The same attention in plain arithmetic: picture and text of one row, map `[16, 3]`. */
+export function attentionByHand(sample: Float32Array, text: Float32Array, map?: Float32Array, strength = 0, statistic: 'max' | 'std' = 'max'): { output: number[]; weights: number[][] } {
   const scores = Array.from({ length: 16 }, (_, i) => [0, 1, 2].map((t) => sample[i]! * text[2 * t]! + sample[16 + i]! * text[2 * t + 1]!));
-  const top = Math.max(...scores.flat());
+  const all = scores.flat();
+  const mean = all.reduce((sum, s) => sum + s, 0) / all.length;
+  const top = statistic === 'max' ? Math.max(...all) : Math.sqrt(all.reduce((sum, s) => sum + (s - mean) ** 2, 0) / all.length);
   const weights = scores.map((row, i) => {
     const biased = row.map((s, t) => s + strength * top * (map?.[3 * i + t] ?? 0));
     const shares = biased.map((s) => Math.exp(s - Math.max(...biased)));
@@ -86,10 +88,17 @@ export function attentionByHand(sample: Float32Array, text: Float32Array, map?: 
   return { output, weights };
 }
 
-/** Sixty 512×512 products with the identity in a row, x `[m, 512]`: a few hundred milliseconds of work, y = x. */
+/** Width of the slow model. */
+export const SLOW_WIDTH = 512;
+
+/** Sixty products with the identity in a row, x `[m, 512]`: y = x, after m · 16 million multiplications. */
 export function slow(): ModelSource {
-  const [n, layers] = [512, 60];
+  const [n, layers] = [SLOW_WIDTH, 60];
   const nodes = Array.from({ length: layers }, (_, i) => node('MatMul', [i ? `h${i}` : 'x', 'w'], i === layers - 1 ? 'y' : `h${i + 1}`));
   const identity = Float32Array.from({ length: n * n }, (_, i) => Number(i % (n + 1) === 0));
   return source('slow', modelBytes({ nodes, initializers: [float32s('w', [n, n], identity)], inputs: [valueInfo('x', ['m', n])], outputs: [valueInfo('y', ['m', n])] }));
 }
+
+/** y = x + x in float16, x `[batch, 4]`. */
+export const halves = (): ModelSource =>
+  source('halves', modelBytes({ nodes: [node('Add', ['x', 'x'], 'y')], inputs: [valueInfo('x', ['batch', 4], FLOAT16)], outputs: [valueInfo('y', ['batch', 4], FLOAT16)] }));
