@@ -15,6 +15,7 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/src/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
+    setupFiles: ['scripts/vitest.setup.ts'],
     testTimeout: 60_000,
     maxWorkers: 2,
   },
