@@ -1,14 +1,17 @@
 import { nearest, OptionError } from '@ediffi/core';
-import { deisRk, dpm2, dpm2Ancestral, dpmpp2m, dpmpp2sAncestral, euler, eulerAncestral, exponential, heun, karras, linear, lms, type SigmaRange, type Solver } from '@ediffi/sampler';
+import {
+  ddim, ddpm, deis, deisRk, dpm2, dpm2Ancestral, dpmpp2m, dpmpp2sAncestral, euler, eulerAncestral, exponential, heun, ipndm, karras, klOptimal, linear, lms, luLambda, polyexponential, restart, saSolver, unipc,
+  type SigmaRange, type Solver,
+} from '@ediffi/sampler';
 
 /** A rule that spreads noise levels over a range: steps → decreasing σ with a final 0. */
 export type Grid = (steps: number, range: SigmaRange) => Float64Array;
 
-/** Solvers by the names that options and the command line take. */
-export const solvers: Readonly<Record<string, Solver>> = { euler, heun, eulerAncestral, dpm2, dpm2Ancestral, lms, dpmpp2m, dpmpp2sAncestral, deisRk };
+/** Solvers by the names that options and the command line take. Any other of @ediffi/sampler can be given as a function; the SDE ones want a Brownian path per picture. */
+export const solvers: Readonly<Record<string, Solver>> = { euler, heun, eulerAncestral, dpm2, dpm2Ancestral, lms, dpmpp2m, dpmpp2sAncestral, deisRk, deis, unipc, ipndm, ddim, ddpm, saSolver, restart };
 
 /** Grids by name. */
-export const grids: Readonly<Record<string, Grid>> = { karras, exponential, linear };
+export const grids: Readonly<Record<string, Grid>> = { karras, exponential, linear, polyexponential, klOptimal, luLambda };
 
 const plain = (name: string): string => name.replace(/[^a-z0-9]/gi, '').toLowerCase();
 
