@@ -1,9 +1,9 @@
-import { CapabilityError, EdiffiError, OptionError, SigmaRangeError, float32, floats, randn, type Denoise, type HostTensor, type Tensor } from '@ediffi/core';
+import { CapabilityError, EdiffiError, OptionError, SigmaRangeError, float32, floats, Generator, randn, randnBatch, type Denoise, type HostTensor, type Tensor } from '@ediffi/core';
 import { edmAlpha, flowAlpha, gaussian, mixture, type Alpha } from '@ediffi/core/testing';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as sampler from './index.js';
-import { brownianNoise, checkpoint, ddim, deisRk, dpmMultistep, dpmpp2m, eulerAncestral, heun, inpaint, karras, noised, seededNoise, tail, unipc, type Solver, type Step } from './index.js';
+import { brownianNoise, checkpoint, ddim, deisRk, dpmMultistep, dpmpp2m, eulerAncestral, heun, inpaint, karras, noised, seededNoise, tail, unipc, type Noise, type Solver, type Step } from './index.js';
 
 const finish = async (steps: AsyncGenerator<Step, Tensor, void>): Promise<Float32Array> => {
   for (;;) {
@@ -12,6 +12,12 @@ const finish = async (steps: AsyncGenerator<Step, Tensor, void>): Promise<Float3
   }
 };
 const bound = (solver: Solver, options: object): Solver => (d, x, s, more) => solver(d, x, s, { ...options, ...more });
+/** One Brownian path per picture, or where draws must be independent one generator per picture. */
+const noiseFor = (name: string, seeds: number | number[]): Noise => {
+  if (name !== 'restart') return brownianNoise(seeds);
+  const generators = [seeds].flat().map((s) => new Generator(s));
+  return (shape) => randnBatch(shape.slice(1), generators);
+};
 const vpAlpha: Alpha = (s) => Math.sqrt(Math.max(0, 1 - s * s));
 
 /** Every solver; `vp`: works on VP latents, the others refuse them. `grid: false`: makes its own inner grid. */
@@ -90,7 +96,7 @@ for (const [name, { solver, vp, own, flow, distilled }] of Object.entries(solver
     });
     it('treats a batch of 2 as two batches of 1', async () => {
       if (name === 'dpmAdaptive') return; // its step size is the batch's
-      const run = (data: number[], seeds: number[]): Promise<Float32Array> => finish(solver(exact.edm, float32(data, [seeds.length, 3]), sigmas, { noise: brownianNoise(seeds) }));
+      const run = (data: number[], seeds: number[]): Promise<Float32Array> => finish(solver(exact.edm, float32(data, [seeds.length, 3]), sigmas, { noise: noiseFor(name, seeds) }));
       const both = await run([1.5, -0.5, 0.25, 4, 0, -9], [1, 2]);
       expect([...both]).toEqual([...(await run([1.5, -0.5, 0.25], [1])), ...(await run([4, 0, -9], [2]))]);
     });
@@ -115,7 +121,7 @@ describe('a change of expert', () => {
   it('keeps the solver’s memory: equal experts give the bytes of one', async () => {
     const other = mixture([{ weight: 0.6, mean: -0.8, std: 0.3 }, { weight: 0.4, mean: 0.9, std: 0.5 }]).denoise;
     const ensemble: Denoise = (y, s) => (s > 1 ? exact.edm : other)(y, s);
-    for (const { solver } of Object.values(solvers)) expect(await finish(solver(ensemble, x, sigmas, { noise: brownianNoise(2) }))).toEqual(await finish(solver(exact.edm, x, sigmas, { noise: brownianNoise(2) })));
+    for (const [name, { solver }] of Object.entries(solvers)) expect(await finish(solver(ensemble, x, sigmas, { noise: noiseFor(name, 2) })), name).toEqual(await finish(solver(exact.edm, x, sigmas, { noise: noiseFor(name, 2) })));
   });
 });
 
@@ -125,6 +131,7 @@ describe('illegal options are refused before the first network call', () => {
     ['order', unipc, { order: 4 }], ['variant', unipc, { variant: 'bh3' }], ['prediction', unipc, { prediction: 'x' }], ['order', sampler.deis, { order: 0 }], ['algorithm', dpmMultistep, { algorithm: 'x' }], ['type', dpmMultistep, { type: 'x' }], ['order', dpmMultistep, { order: 4 }],
     ['orders', sampler.dpmSinglestep, { orders: [1, 3] }], ['r', sampler.dpmppSde, { r: 0 }], ['type', sampler.dpmpp2mSde, { type: 'x' }], ['eta', sampler.dpmpp3mSde, { eta: -0.1 }], ['variance', sampler.ddpm, { variance: 'x' }], ['eta', sampler.tcd, { eta: 1.5 }],
     ['predictorOrder', sampler.saSolver, { predictorOrder: 4 }], ['correctorOrder', sampler.saSolver, { correctorOrder: 5 }], ['calls', sampler.dpmFast, { calls: 0 }], ['order', sampler.dpmAdaptive, { order: 1 }], ['rtol', sampler.dpmAdaptive, { rtol: -1 }], ['order', sampler.ipndm, { order: 0 }],
+    ['noise', heun, { churn: 2 }], ['noise', heun, { churn: 2, noise: brownianNoise(1) }], ['noise', sampler.restart, { noise: brownianNoise(1) }],
     ['sigmaMin', sampler.consistency, { sigmaMin: -1 }], ['restart.sigmaMax', sampler.restart, { intervals: [{ sigmaMin: 1, sigmaMax: 0.5, times: 1, steps: 2 }] }], ['resume.index', dpmpp2m, { resume: { index: 6 } }],
   ];
   it.each(cases)('%s', async (option, solver, options) => {
@@ -176,7 +183,7 @@ describe('properties', () => {
         const entry = solvers[name]!;
         const onFlow = flow && entry.flow !== false;
         const grid = onFlow ? sampler.flowGrid(n, { shift: 3, ...(entry.own && { sigmas: Array.from({ length: n }, (_, i) => 0.95 * (1 - i / n)) }) }) : karras(n, { sigmaMin: 0.01, sigmaMax: top });
-        const options = { eta, order, tau, type: second ? 'heun' : 'midpoint', prediction: noise ? 'noise' : 'data', noise: brownianNoise(1) };
+        const options = { eta, order: name === 'dpmAdaptive' ? Math.max(2, order) : order, tau, type: second ? 'heun' : 'midpoint', prediction: noise ? 'noise' : 'data', noise: noiseFor(name, 1) };
         const end = await finish(entry.solver(mixture([{ weight: 1, mean: 0.3, std: 0.4 }], onFlow ? flowAlpha : edmAlpha).denoise, x, zero || grid.length < 3 ? grid : grid.subarray(0, -1), options));
         expect(end.every(Number.isFinite), `${name} ${[...grid].join(' ')}`).toBe(true);
       }),

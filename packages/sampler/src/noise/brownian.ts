@@ -87,7 +87,7 @@ export function brownianNoise(seed: number | readonly number[]): Noise {
   const seeds = typeof seed === 'number' ? [seed] : [...seed];
   seeds.forEach((s) => integer('seed', s, 0, Number.MAX_SAFE_INTEGER));
   let paths: Path[] = [];
-  return (shape, sigma, sigmaNext): HostTensor => {
+  const draw = (shape: readonly number[], sigma: number, sigmaNext: number): HostTensor => {
     const [low, high] = [Math.min(sigma, sigmaNext), Math.max(sigma, sigmaNext)];
     if (!(low > 0 && high > low && high < Infinity)) throw new SigmaRangeError(`Brownian noise: needs 0 < σ′ < σ, got ${sigma} → ${sigmaNext}`, sigmaNext);
     const size = shape.reduce((product, n) => product * n, 1) / seeds.length;
@@ -98,4 +98,5 @@ export function brownianNoise(seed: number | readonly number[]): Noise {
     paths.forEach((path, p) => path.increment(low, high).forEach((v, i) => (out[p * size + i] = v * scale)));
     return float32(out, shape);
   };
+  return Object.assign(draw, { path: true });
 }

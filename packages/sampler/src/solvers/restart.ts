@@ -8,7 +8,7 @@
 import { finiteNumber, integer, OptionError, type Denoise, type Tensor } from '@ediffi/core';
 import { karras } from '../grids/karras.js';
 import { heun } from './heun.js';
-import { combine, checkGrid, frame, requireLinear, seededNoise, type NoisyOptions, type Step } from './solver.js';
+import { combine, checkGrid, frame, requireIndependent, requireLinear, seededNoise, type NoisyOptions, type Step } from './solver.js';
 
 /** One restart interval in σ: how often, and with how many steps. */
 export interface RestartInterval {
@@ -28,6 +28,7 @@ export async function* restart(denoise: Denoise, start: Tensor, sigmas: Float64A
   const { noise = seededNoise(0), noiseScale = 1, intervals = [{ sigmaMin: 0.05, sigmaMax: 0.3, times: 4, steps: 3 }] } = options;
   checkGrid(sigmas);
   requireLinear(denoise, 'restart');
+  requireIndependent(noise, 'restart');
   const { alpha } = frame(denoise);
   const nearestIndex = (s: number): number => sigmas.reduce((best, v, i) => (v > 0 && i > 0 && Math.abs(v - s) < Math.abs(sigmas[best]! - s) ? i : best), 1);
   const loops: { readonly grid: Float64Array; readonly before?: { from: number; to: number } }[] = [];

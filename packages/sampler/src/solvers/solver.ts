@@ -1,4 +1,4 @@
-import { CapabilityError, SigmaRangeError, lincomb, randn, Generator, type Denoise, type MaybePromise, type Tensor, type Term } from '@ediffi/core';
+import { CapabilityError, OptionError, SigmaRangeError, lincomb, randn, Generator, type Denoise, type MaybePromise, type Tensor, type Term } from '@ediffi/core';
 
 /** One entry of a solver's memory: a network answer (or its noise form) at an earlier σ, with what else that step needs later. */
 export interface Past {
@@ -29,7 +29,16 @@ export interface Step {
 }
 
 /** Standard normal noise of a shape for the interval from σ down to σ′; sequential generators may ignore the interval. */
-export type Noise = (shape: readonly number[], sigma: number, sigmaNext: number) => MaybePromise<Tensor>;
+export interface Noise {
+  (shape: readonly number[], sigma: number, sigmaNext: number): MaybePromise<Tensor>;
+  /** One Brownian path: overlapping intervals give correlated draws. */
+  readonly path?: boolean;
+}
+
+/** Refuses a Brownian path where draws must be independent although their intervals overlap. Throws OptionError. */
+export function requireIndependent(noise: Noise, solver: string): void {
+  if (noise.path) throw new OptionError('noise', 'brownianNoise', `independent draws such as seededNoise(seed): ${solver} goes through the same σ more than once`);
+}
 
 /** Options every solver takes. */
 export interface SolverOptions {

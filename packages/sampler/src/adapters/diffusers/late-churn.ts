@@ -6,12 +6,13 @@
 import { type Denoise, type Tensor } from '@ediffi/core';
 import { churnAt, type ChurnOptions } from '../../solvers/churn.js';
 import { loop } from '../../solvers/loop.js';
-import { combine, seededNoise, type Step } from '../../solvers/solver.js';
+import { combine, requireIndependent, seededNoise, type Step } from '../../solvers/solver.js';
 import type { Reading } from './network.js';
 
 /** Euler with churn after the call; `again` reads the answer at (σ, σ̂). */
 export function lateChurn(denoise: Denoise, x: Tensor, sigmas: Float64Array, reading: (sigma: number) => Reading, again: (sigma: number, higher: number) => Pick<Reading, 'skip' | 'out'>, options: ChurnOptions): AsyncGenerator<Step, Tensor, void> {
   const { noise = seededNoise(0), noiseScale = 1 } = options;
+  requireIndependent(noise, 'euler with churn');
   return loop(
     denoise,
     x,
