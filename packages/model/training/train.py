@@ -30,6 +30,7 @@ from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, Base, SuperResolution, edm_loss
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
+UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
 SIGMAS = (0.1, 0.3, 0.7, 1.5, 3.5, 10.0)  # where validation looks
 
 
@@ -42,7 +43,8 @@ class Conditioner:
         self.device = device
 
     @torch.no_grad()
-    def __call__(self, captions, pictures, rng, drop):
+    def __call__(self, captions, pictures, rng, drop, with_image=None):
+        """`with_image` [B] bool: which rows keep the picture; drawn here when absent. `drop`: independent dropout of the rest."""
         t5_ids = pad_ids([self.tokenizers[0].encode(c).ids for c in captions], T5_LENGTH, T5_END)
         clip_ids = pad_ids([self.tokenizers[1].encode(c).ids for c in captions], CLIP_LENGTH, CLIP_END)
         t5 = self.t5(t5_ids.to(self.device))
@@ -51,7 +53,8 @@ class Conditioner:
         if drop:
             keep = lambda name: torch.from_numpy(rng.random(len(captions)) >= DROP[name]).float().to(self.device)
             some = keep("all")
-            with_clip, with_t5, with_image = keep("clip") * some, keep("t5") * some, keep("image") * some
+            shown = keep("image") if with_image is None else torch.from_numpy(with_image).float().to(self.device)
+            with_clip, with_t5, with_image = keep("clip") * some, keep("t5") * some, shown * some
             t5, clip = t5 * with_t5[:, None, None], clip * with_clip[:, None, None]
             pooled, image = pooled * with_clip[:, None], image * with_image[:, None]
         return t5, clip, pooled, image
@@ -79,23 +82,24 @@ class Data:
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
 
-    def batch(self, rng, n, device):
+    def batch(self, rng, n, device, say_style):
         i = np.sort(rng.integers(len(self.scenes), size=n))
-        return to_pixels(self.pictures[i]).to(device), [world.caption(rng, self.scenes[k]) for k in i]
+        return to_pixels(self.pictures[i]).to(device), [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
 
 
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
-    pictures, captions = data.batch(rng, n, device)
+    with_image = (rng.random(n) >= DROP["image"]) & drop
+    pictures, captions = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
     sigma = sigma.to(device)
     if args.name.startswith("sr"):
         clean, extra, small = residual_batch(pictures, rng, args.residual_scale)
-        rest = [*extra, *conditioner(captions, small, rng, drop)]
+        rest = [*extra, *conditioner(captions, small, rng, drop, with_image)]
         sigma_data = 1.0
     else:
         clean = pictures
-        rest = conditioner(captions, pictures, rng, drop)
+        rest = conditioner(captions, pictures, rng, drop, with_image)
         sigma_data = args.sigma_data
     clean = clean.contiguous(memory_format=torch.channels_last)
     noise = torch.randn_like(clean)

@@ -75,7 +75,8 @@ def relation(rng, first, second, beside):
     return one_of(rng, choices)
 
 
-def caption(rng, scene):
+def caption(rng, scene, say_style=True):
+    """One wording of the scene. Without `say_style` a reference picture has to tell how it is drawn."""
     background = scene["background"]
     if background.startswith("plain:"):
         color = background[6:]
@@ -100,7 +101,7 @@ def caption(rng, scene):
         what = one_of(rng, ["a background", "an empty scene", "nothing"])
     words = f"{what} {where}".strip()
     _, before, after = STYLES[scene["style"]]
-    if scene["style"] == "3d" and rng.random() < 0.5:
+    if not say_style or (scene["style"] == "3d" and rng.random() < 0.5):
         return words  # 3d is what a picture looks like when nobody asks
     return f"{one_of(rng, before)} {words}" if rng.random() < 0.6 else f"{words}, {after}"
 

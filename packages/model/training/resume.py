@@ -1,0 +1,72 @@
+"""Committed ONNX weights → the checkpoints that training goes on from, where the run that made them is gone.
+
+    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1.pt and base.pt, the experts' mean
+
+The values are the float16 ones of the files. A graph of random weights, exported the same way, tells which initializer is
+which parameter. The experts are children of one parent, trained briefly: the mean of their weights is a start for the next parent.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+
+import tokenizer_files
+from export import export, networks, randomize
+
+
+def initializers(path):
+    """{name: float32 tensor}, float16 ones under the name that their Cast gives them."""
+    return {t.name.removesuffix(".fp16"): torch.from_numpy(numpy_helper.to_array(t).copy()).float() for t in onnx.load(str(path)).graph.initializer}
+
+
+def state_of(network, kind, path):
+    """The state dict of `network` with the values of the ONNX file. Raises ValueError when a parameter is not found."""
+    for i, p in enumerate(network.parameters()):  # all values different, so that a match is the only one
+        p.data = torch.randn_like(p) + i
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "probe.onnx"
+        export(network, kind, probe)
+        marks, values = initializers(probe), initializers(path)
+    if marks.keys() != values.keys():
+        raise ValueError(f"{path}: its graph is not the one that this code exports: {sorted(marks.keys() ^ values.keys())[:6]}")
+    state, found = network.state_dict(), set()
+    for name, mark in marks.items():
+        for key, p in network.named_parameters():
+            half = p.data.half().float() if p.numel() > 64 else p.data
+            if key in found or mark.numel() != p.numel():
+                continue
+            if torch.equal(mark.flatten(), half.flatten()):
+                state[key] = values[name].reshape(p.shape)
+            elif p.dim() == 2 and torch.equal(mark.flatten(), half.T.flatten()):  # a Linear's weight, as MatMul takes it
+                state[key] = values[name].reshape(p.T.shape).T.contiguous()
+            else:
+                continue
+            found.add(key)
+    missing = [key for key, _ in network.named_parameters() if key not in found]
+    if missing:
+        raise ValueError(f"{path}: no values found for {missing[:6]}")
+    return state
+
+
+if __name__ == "__main__":
+    here = Path(__file__).parent
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", type=Path, default=here.parent / "weights")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--card", type=Path, default=here / "card-source.json")
+    parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
+    a = parser.parse_args()
+    (a.run / "encoders").mkdir(parents=True, exist_ok=True)
+    experts = []
+    for name, network in networks(None, json.loads(a.card.read_text()), tokenizer_files.load(a.tokenizers)).items():
+        state = state_of(randomize(network), name, a.weights / f"{name}.onnx")
+        torch.save(state, a.run / (f"{name}.pt" if "base" in name or name.startswith("sr") else f"encoders/{name}.pt"))
+        if name.startswith("base"):
+            experts.append(state)
+        print(name, len(state), "tensors", flush=True)
+    torch.save({k: sum(e[k] for e in experts) / len(experts) for k in experts[0]}, a.run / "base.pt")
