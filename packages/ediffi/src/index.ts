@@ -13,5 +13,6 @@ export type { PipelineParts } from './parts.js';
 export * from './pipeline.js';
 export type { BaseStage, Stage, StageDefaults, Upsampler } from './stage.js';
 export type { GenerationStep } from './step.js';
+export * from './sources/index.js';
 export { version } from './version.js';
 export type { Warning } from './warnings.js';
