@@ -1,9 +1,10 @@
-import { ModelError } from '@ediffi/core';
+import { ModelError, OptionError } from '@ediffi/core';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { folderFiles, memoryFiles, type ModelFiles } from './index.js';
+import { filesOf, folderFiles, memoryFiles, type ModelFiles } from './index.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ediffi-files-'));
 const folder = join(root, 'model');
@@ -48,5 +49,21 @@ describe('paths', () => {
   it('of folders that are none are refused', async () => {
     await expect(folderFiles(join(root, 'none'))).rejects.toThrow(/no such folder — give the folder that holds model_index.json/);
     await expect(folderFiles(join(root, 'secret'))).rejects.toThrow(/a file, not a folder/);
+  });
+});
+
+describe('a source', () => {
+  it('is a folder, its URL, bytes, or files that are open', async () => {
+    const given = memoryFiles({ a: bytes('') });
+    expect(await filesOf(given)).toBe(given);
+    expect((await filesOf({ a: bytes('1') })).location).toBe('the given files');
+    for (const source of [folder, pathToFileURL(folder), relative(process.cwd(), folder)]) expect((await filesOf(source)).location).toBe(folder);
+  });
+
+  it('is a hub id where there is no such folder, unless it is written as a path', async () => {
+    const cache = { offline: true, cache: root };
+    await expect(filesOf('org/name', cache)).rejects.toThrow(/org\/name@main \(offline\): not in the cache/);
+    for (const path of ['./org/name', '/org/name', '../org/name', '~/org/name']) await expect(filesOf(path, cache)).rejects.toThrow(/no such folder/);
+    for (const none of ['', 'a/b/c', undefined as unknown as string]) await expect(filesOf(none, cache)).rejects.toThrow(OptionError);
   });
 });

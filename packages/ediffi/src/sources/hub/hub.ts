@@ -1,0 +1,141 @@
+import { integer, ModelError } from '@ediffi/core';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { folderFiles } from '../folder.js';
+import { insidePath, missingFile, type ModelFiles } from '../model-files.js';
+import { RepoCache, sizeOf } from './cache.js';
+import { downloadBlob } from './download.js';
+import { BrokenConnection, hubFetch } from './errors.js';
+import { hubCache, isOffline, parseRepo, type Download, type HubOptions } from './options.js';
+
+/** A repository of a hub at one commit. */
+export interface HubFiles extends ModelFiles {
+  readonly commit: string;
+  path(path: string): Promise<string>;
+  /** Fetches files that are not on disk yet, in order, and says how far it is. Default: every file. */
+  download(paths?: readonly string[]): AsyncGenerator<Download, void, void>;
+}
+
+interface Listed {
+  readonly id: string;
+  readonly size: number;
+}
+
+/** Downloads under way in this process, by blob: whoever asks meanwhile waits for the same one. */
+const underWay = new Map<string, Promise<void>>();
+
+/**
+ * The files of a hub repository (`org/name` or `org/name@revision`), fetched one by one when they are first asked for, into the cache
+ * that the hub's own libraries use. Rejects with ModelError for a repository, revision or file that is not there, for damage, and for
+ * no connection; OptionError for what is no id.
+ */
+export async function hubFiles(source: string, options: HubOptions = {}): Promise<HubFiles> {
+  const { repo, revision } = parseRepo(source, options.revision);
+  const retries = integer('retries', options.retries ?? 3, 0, 100);
+  options.signal?.throwIfAborted();
+  const cache = new RepoCache(options.cache ?? hubCache(), repo);
+  if (isOffline(options)) return cached(cache, repo, revision);
+
+  const endpoint = (options.endpoint ?? process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
+  const token = options.token ?? process.env['HF_TOKEN'];
+  const { modelInfo, listFiles, fileDownloadInfo } = await import('@huggingface/hub');
+  const fetch = hubFetch(repo, revision, options.signal);
+  const call = { hubUrl: endpoint, fetch, ...(token && { accessToken: token }) };
+
+  const isCommit = /^[0-9a-f]{40}$/.test(revision);
+  const commit = isCommit ? revision : (await reached(repo, () => modelInfo({ ...call, name: repo, revision, additionalFields: ['sha'] }))).sha;
+  const listed = new Map<string, Listed>();
+  await reached(repo, async () => {
+    for await (const entry of listFiles({ ...call, repo, revision: commit, recursive: true })) {
+      if (entry.type === 'file') listed.set(insidePath(entry.path, repo), { id: entry.lfs?.oid ?? entry.oid ?? '', size: entry.lfs?.size ?? entry.size });
+    }
+  });
+  for (const [path, { id }] of listed) if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(id)) throw new ModelError(`${repo}: the hub lists ${path} without a hash`, path);
+  const paths = [...listed.keys()].sort();
+  const location = `${repo}@${revision}`;
+  if (!isCommit) await cache.remember(revision, commit);
+
+  const fetched = async (path: string, progress: (bytes: number) => void): Promise<string> => {
+    const file = listed.get(path);
+    if (!file) throw missingFile(path, paths, location);
+    const [pointer, blob] = [cache.pointer(commit, path), cache.blob(file.id)];
+    if ((await sizeOf(pointer)) === file.size) return pointer;
+    if ((await sizeOf(blob)) !== file.size) {
+      const bytes = async (start: number): Promise<{ start: number; body: AsyncIterable<Uint8Array> }> => {
+        const info = await fileDownloadInfo({ ...call, repo, path, revision: commit });
+        if (!info) throw missingFile(path, paths, location);
+        const headers = { ...(start > 0 && { Range: `bytes=${start}-` }), ...(token && { Authorization: `Bearer ${token}` }) };
+        const response = await fetch(info.url, { headers });
+        return { start: response.status === 206 ? start : 0, body: response.body ?? new ReadableStream() };
+      };
+      const work = underWay.get(blob) ?? downloadBlob({ file: path, blob, ...file, retries, bytes, progress });
+      underWay.set(blob, work);
+      await work.finally(() => underWay.get(blob) === work && underWay.delete(blob));
+    }
+    return cache.link(commit, path, file.id);
+  };
+  const told = (path: string, more?: (bytes: number) => void) => (bytes: number): void => {
+    options.progress?.({ file: path, bytes, total: listed.get(path)!.size });
+    more?.(bytes);
+  };
+  const path = (file: string): Promise<string> => fetched(file, told(file));
+  return {
+    location,
+    commit,
+    list: async () => paths,
+    has: async (file) => listed.has(file),
+    path,
+    read: async (file) => readFile(await path(file)),
+    async *download(wanted = paths) {
+      for (const file of wanted) {
+        let [bytes, over] = [0, false];
+        let tell = (): void => undefined;
+        const work = fetched(file, told(file, (now) => ((bytes = now), tell())));
+        const ended = work.then(() => (over = true), () => (over = true));
+        for (;;) {
+          await Promise.race([new Promise<void>((resolve) => (tell = resolve)), ended]);
+          if (over) break;
+          yield { file, bytes, total: listed.get(file)!.size };
+        }
+        await work;
+        yield { file, bytes: listed.get(file)!.size, total: listed.get(file)!.size };
+      }
+    },
+  };
+}
+
+async function reached<T>(repo: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BrokenConnection)) throw error;
+    throw new ModelError(`${repo}: ${error.message} — try again, or use offline: true with what is cached`, repo);
+  }
+}
+
+/** What earlier downloads left, without a word to the hub. */
+async function cached(cache: RepoCache, repo: string, revision: string): Promise<HubFiles> {
+  const commit = /^[0-9a-f]{40}$/.test(revision) ? revision : await cache.commit(revision);
+  const location = `${repo}@${revision} (offline)`;
+  const absent = (): never => {
+    throw new ModelError(`${location}: not in the cache ${cache.root} — open it once with a connection, or copy the cache of a machine that has it`, repo);
+  };
+  const files = commit === undefined ? absent() : await folderFiles(cache.snapshot(commit)).catch(absent);
+  const path = async (file: string): Promise<string> => {
+    if (!(await files.has(file))) throw missingFile(file, await files.list(), location);
+    return join(cache.snapshot(commit!), file);
+  };
+  return {
+    ...files,
+    location,
+    commit: commit!,
+    path,
+    read: async (file) => readFile(await path(file)),
+    async *download(wanted = []) {
+      for (const file of wanted) {
+        const total = (await sizeOf(await path(file)))!;
+        yield { file, bytes: total, total };
+      }
+    },
+  };
+}
