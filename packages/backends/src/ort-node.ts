@@ -9,6 +9,8 @@ import { opening, openError } from './ort/open.js';
 import { abortable } from './ort/source.js';
 import { Thread } from './ort/thread.js';
 
+export { weightFiles } from './ort/graph-file.js';
+
 /** Options of ortNode. */
 export interface OrtNodeOptions {
   /** Threads inside one operator. Default 1: the same bytes on every machine, and experts that load do not fight those that run. */

@@ -3,6 +3,7 @@ import type { Segment } from './labels.js';
 import { parseModel } from './onnx.js';
 
 export type { GraphInputs } from './analysis.js';
+export { externalFiles } from './external.js';
 export { instrument, type Instrumented } from './instrument.js';
 export type { Segment } from './labels.js';
 

@@ -1,13 +1,15 @@
 /* What the worker needs to open a model: bytes or a path, buffers to move, session options. */
 import { BackendError, integer, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
 import { dirname } from 'node:path';
+import { checkExtent, externalTensors } from '../graph/external.js';
 import { instrument, type Instrumented } from '../graph/instrument.js';
-import { openModel } from '../graph/onnx.js';
+import { readGraphFile } from './graph-file.js';
 import { verifiedBytes } from './source.js';
+import { placed } from './weights.js';
 
 /** A request for the worker's `create`. */
 export interface Opening {
-  readonly model: string | Uint8Array;
+  readonly model: Uint8Array;
   readonly options: Readonly<Record<string, unknown>>;
   readonly transfer: readonly ArrayBuffer[];
   readonly changed?: Instrumented;
@@ -16,7 +18,7 @@ export interface Opening {
 /** Whether a graph is to be changed before it is loaded. */
 export const wantsInstruments = (options: Instrumentation | undefined): options is Instrumentation => Boolean(options?.regions || options?.maps);
 
-/** Reads, verifies and instruments. A plain file without hash is left to the runtime to read: its weights never pass through JavaScript. */
+/** Reads, verifies and instruments. What lies on disk and has no hash to compare is read without its weights: the runtime fetches those itself. */
 export async function opening(source: ModelSource, load: LoadOptions, defaults: { readonly threads?: number; readonly spinning?: boolean }): Promise<Opening> {
   const threads = integer('threads', load.threads ?? defaults.threads ?? 1, 1, 256);
   const transfer: ArrayBuffer[] = [];
@@ -25,33 +27,35 @@ export async function opening(source: ModelSource, load: LoadOptions, defaults: 
     transfer.push(own.buffer);
     return own;
   };
-  const external = [];
+  const external: { readonly path: string; readonly data: Uint8Array }[] = [];
   for (const { path, bytes } of source.externalData ?? []) if (bytes) external.push({ path, data: owned(await bytes()) });
 
-  let model: string | Uint8Array;
-  let changed: Instrumented | undefined;
-  if (wantsInstruments(load.instrument)) {
-    changed = instrument(await verifiedBytes(source), load.instrument, source.name);
-    model = changed.bytes;
-    transfer.push(changed.bytes.buffer);
-  } else if (source.path !== undefined && source.sha256 === undefined && !external.length) {
-    model = source.path;
-  } else {
-    const bytes = await verifiedBytes(source);
-    openModel(bytes, source.name); // a truncated file fails here, with a sentence that says so
-    model = owned(bytes);
-  }
-  const folder = source.folder ?? (source.path === undefined ? undefined : dirname(source.path));
-  const beside = typeof model !== 'string' && !external.length && folder !== undefined;
+  const { bytes: graph, folder } = await graphOf(source, external);
+  const changed = wantsInstruments(load.instrument) ? instrument(graph, load.instrument, source.name) : undefined;
+  const model = changed?.bytes ?? owned(graph);
+  if (changed) transfer.push(changed.bytes.buffer);
   const options = {
     executionProviders: ['cpu'],
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: 3,
     ...(external.length && { externalData: external }),
-    extra: { session: { intra_op: { allow_spinning: defaults.spinning ? '1' : '0' }, ...(beside && { model_external_initializers_file_folder_path: folder }) } },
+    extra: { session: { intra_op: { allow_spinning: defaults.spinning ? '1' : '0' }, ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }) } },
   };
   return { model, options, transfer, ...(changed && { changed }) };
+}
+
+/** The graph, and the folder of its weights unless they are inside or in memory. A truncated file fails here, with a sentence that says so. */
+async function graphOf(source: ModelSource, external: readonly { readonly path: string; readonly data: Uint8Array }[]): Promise<{ readonly bytes: Uint8Array; readonly folder?: string }> {
+  const { name, path, sha256 } = source;
+  const folder = source.folder ?? (path === undefined ? undefined : dirname(path));
+  if (path !== undefined && sha256 === undefined && !external.length) return readGraphFile(path, folder!, name);
+  const bytes = await verifiedBytes(source);
+  const tensors = externalTensors(bytes, name);
+  if (!tensors.length) return { bytes };
+  if (!external.length && folder !== undefined) return placed(new Uint8Array(bytes), folder, name);
+  for (const tensor of tensors) checkExtent(tensor, external.find((file) => file.path === tensor.location)?.data.length, name);
+  return { bytes };
 }
 
 /** ONNX Runtime's refusal to open a file, as the error that says whose fault it is. */

@@ -1,4 +1,5 @@
 export { folderFiles } from './folder.js';
+export { graphSource } from './graph-source.js';
 export { hubFiles, type HubFiles } from './hub/hub.js';
 export { hubCache, type Download, type HubOptions } from './hub/options.js';
 export { memoryFiles } from './memory.js';

@@ -1,4 +1,5 @@
-import { ModelError, OptionError } from '@ediffi/core';
+import { ortNode } from '@ediffi/backends/ort-node';
+import { float32, floats, ModelError, OptionError } from '@ediffi/core';
 import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -6,6 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { hubServer, type HubState } from '../../testing/hub-server.js';
+import { graphSource } from '../graph-source.js';
+import { memoryFiles } from '../memory.js';
 import { downloadBlob } from './download.js';
 import { hubFiles } from './hub.js';
 import { hubCache, parseRepo, type HubOptions } from './options.js';
@@ -16,6 +19,9 @@ const sha256 = createHash('sha256').update(weights).digest('hex');
 const commit = '0123456789abcdef0123456789abcdef01234567';
 const root = mkdtempSync(join(tmpdir(), 'ediffi-hub-'));
 afterAll(() => rmSync(root, { recursive: true }));
+
+/** y = x + w, float32 [4]; w lies in model.onnx_data. */
+const ADDS_DATA = 'CAg6XQoOCgF4CgF3EgF5IgNBZGQSAWcqJggEEAFCAXdqGwoIbG9jYXRpb24SD21vZGVsLm9ubnhfZGF0YXABWg8KAXgSCgoICAESBAoCCARiDwoBeRIKCggIARIECgIIBEIECgAQEQ==';
 
 let state: HubState;
 let server: Awaited<ReturnType<typeof hubServer>>;
@@ -170,6 +176,20 @@ describe('hub files', () => {
     await expect(files.path(WEIGHTS)).rejects.toThrow('enough');
     expect(blobs()).toEqual([`${sha256}.incomplete`]);
     await expect(hubFiles('org/name', { ...options, signal: controller.signal })).rejects.toThrow('enough');
+  });
+});
+
+describe('a graph of a hub', () => {
+  it('comes with the files of its weights, and loads from the cache', async () => {
+    state.files['unet/model.onnx'] = Uint8Array.from(Buffer.from(ADDS_DATA, 'base64'));
+    state.files[WEIGHTS] = new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer);
+    const backend = ortNode();
+    for (const open of [() => hubFiles('org/name', options), () => hubFiles('org/name', { ...options, offline: true }), async () => memoryFiles(state.files)]) {
+      const session = await backend.load(await graphSource(await open(), 'unet/model.onnx'));
+      expect(await floats((await session.run({ x: float32([1, 1, 1, 1], [4]) }))['y']!)).toEqual(Float32Array.of(2, 3, 4, 5));
+    }
+    await expect(graphSource(await hubFiles('org/name', options), 'vae/model.onnx')).rejects.toThrow(/there is no folder vae/);
+    await backend.dispose();
   });
 });
 
