@@ -1,0 +1,221 @@
+"""Model folders as the hub has them: exported by optimum, small enough to commit, big vocabularies shared through links.json."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+from safetensors.torch import load_file, save_file
+
+from .components import SKELETONS
+from .weights import FOLD
+
+PARITY = Path(__file__).parent.parent
+FIXTURES, TOKENIZERS = PARITY / "fixtures", PARITY / "tokenizers"
+OPTIMUM = os.environ.get("OPTIMUM_PYTHON", "/root/ediffi/venv-optimum/bin/python")
+SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5", "spiece.model": "t5"}
+
+
+def exported(pipeline, tokenizers, task="text-to-image"):
+    """The folder that optimum's main_export makes of `pipeline`, in a temporary place."""
+    work = Path(tempfile.mkdtemp(prefix="parity-"))
+    pipeline.save_pretrained(work / "torch", safe_serialization=True)
+    for folder, skeleton in tokenizers.items():  # transformers 5 saves them in a form that the exporter's transformers 4 cannot read
+        shutil.rmtree(work / "torch" / folder)
+        shutil.copytree(SKELETONS / skeleton, work / "torch" / folder)
+    for weights in (work / "torch").glob("text_encoder*/model.safetensors"):
+        prefixed(weights)
+    log = subprocess.run([OPTIMUM, str(Path(__file__).parent / "optimum_export.py"), str(work / "torch"), str(work / "onnx"), task], capture_output=True, text=True)
+    if log.returncode:
+        raise RuntimeError(f"optimum failed:\n{log.stderr[-4000:]}")
+    shutil.rmtree(work / "torch")
+    return work / "onnx"
+
+
+def prefixed(path):
+    """Gives a CLIPTextModel's tensors the names that every release but transformers 5 uses."""
+    tensors = load_file(path)
+    if "embeddings.token_embedding.weight" in tensors:
+        save_file({f"text_model.{k}": v for k, v in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def fold_vocabulary(model):
+    """Replaces Gather(table, ids) by Gather(the first FOLD rows, ids mod FOLD) where the table's rows repeat: same numbers, 1/48 of the bytes."""
+    graph = model.graph
+    for tensor in list(graph.initializer):
+        if len(tensor.dims) != 2 or tensor.dims[0] < 30000:
+            continue
+        table = numpy_helper.to_array(tensor)
+        assert np.array_equal(table[FOLD : 2 * FOLD], table[:FOLD]) and np.array_equal(table[-5:], table[(np.arange(len(table)) % FOLD)[-5:]])
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(table[:FOLD]), tensor.name))
+        users = [n for n in graph.node if tensor.name in n.input]
+        assert users and all(n.op_type == "Gather" for n in users), [n.op_type for n in users]
+        for index, node in enumerate(users):
+            ids, folded = node.input[1], f"{tensor.name}.folded{index}"
+            graph.initializer.append(numpy_helper.from_array(np.int64(FOLD), f"{folded}.rows"))
+            at = list(graph.node).index(node)
+            graph.node.insert(at, helper.make_node("Mod", [ids, f"{folded}.rows"], [folded], name=f"{folded}.mod"))
+            node.input[1] = folded
+    return model
+
+
+def slim(source, target):
+    """Writes the graph without documentation strings and module paths, which hold most bytes of so small a model; operators and tensor names stay."""
+    model = fold_vocabulary(onnx.load(source))
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in model.graph.value_info:
+        del value.metadata_props[:]
+    del model.metadata_props[:], model.graph.metadata_props[:]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, target)
+
+
+def tokenizer_files(skeleton, links, folder, target):
+    """Copies a tokenizer's small files, links its vocabularies."""
+    for file in sorted((SKELETONS / skeleton).iterdir()):
+        shared = SHARED.get(file.name)
+        if shared is None:
+            (target / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / folder / file.name)
+            continue
+        (TOKENIZERS / shared).mkdir(parents=True, exist_ok=True)
+        if not (TOKENIZERS / shared / file.name).exists():
+            shutil.copyfile(file, TOKENIZERS / shared / file.name)
+        links[f"{folder}/{file.name}"] = f"tokenizers/{shared}/{file.name}"
+
+
+def write(family, pipeline, tokenizers, index=None, task="text-to-image", export=exported, shared=None):
+    """fixtures/<family>/: model_index.json, configurations, ONNX files, links.json (target → source, from parity/).
+
+    `tokenizers` folder → skeleton; `shared` component folder → the family that has the same bytes.
+    """
+    source, target, links = export(pipeline, tokenizers, task), FIXTURES / family, {}
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    for file in sorted(p for p in source.rglob("*") if p.is_file()):
+        path = file.relative_to(source)
+        twin = (shared or {}).get(path.parts[0])
+        if path.parts[0].startswith("tokenizer") or path.name.startswith("tokenizer"):
+            continue
+        if path.suffix == ".onnx":
+            slim(file, target / path)
+        else:
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target / path)
+        if twin:
+            assert (target / path).read_bytes() == (FIXTURES / twin / path).read_bytes() or path.suffix != ".onnx", f"{family}/{path} differs from {twin}'s"
+            if path.suffix == ".onnx":
+                (target / path).unlink()
+                links[str(path)] = f"fixtures/{twin}/{path}"
+    for path in target.rglob("*config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None):  # a temporary folder
+            path.write_text(json.dumps(config, indent=2) + "\n")
+    index = json.loads((target / "model_index.json").read_text()) | (index or {})
+    index.pop("_name_or_path", None)
+    (target / "model_index.json").write_text(json.dumps(index, indent=2) + "\n")
+    for folder, skeleton in tokenizers.items():
+        tokenizer_files(skeleton, links, folder, target)
+    (target / "links.json").write_text(json.dumps(links, indent=2) + "\n")
+    shutil.rmtree(source.parent, ignore_errors=True)
+    size = sum(p.stat().st_size for p in target.rglob("*") if p.is_file())
+    worst = agreement(family, pipeline)
+    print(f"{family}: {size >> 10} KiB: " + ", ".join(f"{p.relative_to(target)} {p.stat().st_size >> 10}" for p in sorted(target.rglob("*.onnx"))) + "; ONNX Runtime to PyTorch, largest difference: " + ", ".join(f"{k} {v:.1e}" for k, v in worst.items()), flush=True)
+    return target
+
+
+def resolved(family):
+    """A temporary copy of fixtures/<family> with its links filled in: exactly a hub's folder."""
+    target = Path(tempfile.mkdtemp(prefix="parity-")) / family
+    shutil.copytree(FIXTURES / family, target)
+    links = json.loads((target / "links.json").read_text())
+    (target / "links.json").unlink()
+    for path, source in links.items():
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PARITY / source, target / path)
+    return target
+
+
+DIMS = {"batch_size": 2, "sequence_length": 77, "height": 8, "width": 12, "num_channels": 3}
+
+
+def agreement(family, pipeline, bound=2e-5):
+    """Runs every graph of the committed folder in ONNX Runtime beside the module it came from; fails where they differ."""
+    import onnxruntime
+    import torch
+
+    folder, worst = resolved(family), {}
+    for path in sorted(folder.rglob("*.onnx")):
+        name = path.parent.name
+        session = onnxruntime.InferenceSession(str(path), quiet_options(), providers=["CPUExecutionProvider"])
+        generator, feeds = torch.Generator().manual_seed(3), {}
+        for value in session.get_inputs():
+            feeds[value.name] = feed(value, name, pipeline, generator)
+        outputs = session.run(None, {k: v.numpy() for k, v in feeds.items()})
+        with torch.no_grad():
+            expected = reference(name, pipeline, feeds)
+        for value, got in zip(session.get_outputs(), outputs):
+            if value.name in expected:
+                want = expected[value.name].numpy()
+                worst[f"{name}.{value.name}"] = float(np.abs(got - want).max() / max(1, np.abs(want).max()))
+    shutil.rmtree(folder.parent)
+    assert worst and max(worst.values()) < bound, worst
+    return worst
+
+
+def quiet_options():
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    return options
+
+
+def feed(value, component, pipeline, generator):
+    import torch
+
+    rank = {"timestep": 1, "step": 1}.get(value.name)
+    shape = [d if isinstance(d, int) else DIMS.get(d) for d in value.shape]
+    if value.name == "input_ids":
+        return torch.randint(0, 30000, (2, 77), generator=generator).to({"tensor(int32)": torch.int32, "tensor(int64)": torch.int64}[value.type])
+    if value.name == "timestep":
+        return torch.full([2] if value.shape else [], 500).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+    if None in shape or rank:
+        shape = known_shape(value.name, component, pipeline)
+    if value.name == "sample" and component == "vae_encoder":
+        shape = [2, 3, 64, 96]
+    return torch.randn(shape, generator=generator)
+
+
+def known_shape(name, component, pipeline):
+    """Where a graph leaves a size free that is not the batch: from the module's configuration."""
+    config = getattr(pipeline, component.replace("vae_encoder", "vae").replace("vae_decoder", "vae")).config
+    shapes = {
+        "sample": lambda: [2, config.in_channels, 8, 12],
+        "latent_sample": lambda: [2, config.latent_channels, 8, 12],
+        "encoder_hidden_states": lambda: [2, 77, config.cross_attention_dim],
+        "hidden_states": lambda: [2, config.in_channels, 8, 12],
+    }
+    return shapes[name]()
+
+
+def reference(name, pipeline, feeds):
+    """What PyTorch answers, by the names of the exported outputs."""
+    if name == "vae_encoder":
+        return {"latent_parameters": pipeline.vae.encode(feeds["sample"]).latent_dist.parameters}
+    if name == "vae_decoder":
+        return {"sample": pipeline.vae.decode(feeds["latent_sample"]).sample}
+    module = getattr(pipeline, name)
+    if name.startswith("text_encoder"):
+        output = module(feeds["input_ids"].long(), output_hidden_states=True)
+        named = {k: getattr(output, k, None) for k in ("last_hidden_state", "text_embeds", "pooler_output")}
+        hidden = output.hidden_states or ()
+        return {k: v for k, v in named.items() if v is not None} | {f"hidden_states.{i}": h for i, h in enumerate(hidden)}
+    return {"out_sample": module(**feeds).sample}
