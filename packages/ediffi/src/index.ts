@@ -1,4 +1,5 @@
 export { describe, type DescribeOptions } from './describe.js';
+export * from './evaluate/index.js';
 export { inpainted, type Known } from './inpaint.js';
 export * from './load.js';
 export type { Metadata, StageMetadata } from './metadata.js';

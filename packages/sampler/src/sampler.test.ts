@@ -117,6 +117,20 @@ for (const [name, { solver, vp, own, flow, distilled }] of Object.entries(solver
   });
 }
 
+describe('a step makes no more tensors than it hands on', () => {
+  const made = async (solver: Solver): Promise<number> => {
+    let count = 0;
+    const device = { id: 'counting', lincomb: (terms: readonly (readonly [number, Tensor])[]) => (count++, plain(terms[0]![1].shape)), fromHost: (t: Tensor) => t };
+    const plain = (shape: readonly number[]): Tensor<'float32'> => ({ dtype: 'float32', shape, device, toHost: async () => float32(new Float32Array(3), shape), dispose: () => undefined });
+    for await (const _ of solver(async (y) => plain(y.shape), plain([1, 3]), sigmas));
+    return count / (sigmas.length - 1);
+  };
+  it.each([['euler', sampler.euler, 1], ['dpmpp2m', dpmpp2m, 1], ['dpmMultistep 3', bound(dpmMultistep, { order: 3 }), 1], ['ddim', ddim, 1], ['deis', sampler.deis, 2], ['unipc', unipc, 2]] as const)(
+    '%s: its result, and where it remembers another form of the answer that one',
+    async (_, solver, most) => expect(await made(solver as Solver)).toBeLessThanOrEqual(most),
+  );
+});
+
 describe('a change of expert', () => {
   it('keeps the solver’s memory: equal experts give the bytes of one', async () => {
     const other = mixture([{ weight: 0.6, mean: -0.8, std: 0.3 }, { weight: 0.4, mean: 0.9, std: 0.5 }]).denoise;

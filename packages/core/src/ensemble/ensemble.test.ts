@@ -74,8 +74,18 @@ describe('intervals', () => {
         input['p']!.data.forEach((p, i) => expect(Math.abs(normalQuantile(p) - probit.data[i]!), id).toBeLessThan(1e-12));
         checked++;
       }
+      if (fn === 'expert_sample') { // an expert's training noise: σ with u inside the interval's share of the log-normal
+        const { sigma } = out as { sigma: { data: number[] } };
+        input['u']!.data.forEach((u, i) => {
+          const drawn = Math.exp(noise.mean + noise.std * normalQuantile((args['index']! + u) / 2 ** args['level']!));
+          expect(Math.abs(drawn / sigma.data[i]! - 1), id).toBeLessThan(1e-9);
+          const { sigmaMin, sigmaMax } = expertInterval(args['level']!, args['index']!, noise);
+          expect(drawn > sigmaMin && drawn <= sigmaMax, id).toBe(true);
+        });
+        checked++;
+      }
     }
-    expect(checked).toBeGreaterThan(3);
+    expect(checked).toBe(cases.filter((c) => ['expert_interval', 'expert_intervals', 'lognormal_quantile', 'expert_sample'].includes(c.fn)).length);
   });
   it('come in every unit', () => {
     expect(cutSigma({ sigma: 2 })).toBe(2);

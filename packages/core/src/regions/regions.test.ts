@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, ShapeError, type Rgba, type TokenSpan } from '../index.js';
+import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, resizePlanes, ShapeError, type Rgba, type TokenSpan } from '../index.js';
 
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
   cases: { id: string; fn: string; args: { mode: string; size: number[]; antialias?: boolean; align_corners?: boolean }; in: { x: { data: number[]; shape: number[] } }; out: Record<string, { data: number[] }> }[];
@@ -120,19 +120,25 @@ describe('canvas', () => {
 });
 
 describe('resize', () => {
-  const own = cases.filter((c) => c.fn === 'interpolate' && c.args.mode === 'bilinear' && c.args.align_corners !== true);
-  const fits = own.filter((c) => c.args.antialias === true || (c.args.size[0]! >= c.in.x.shape.at(-2)! && c.args.size[1]! >= c.in.x.shape.at(-1)!));
-  it(`equals torch: ${fits.length} bilinear cases (antialiased, or enlarging)`, () => {
-    expect(fits.length).toBeGreaterThan(1);
-    for (const { id, args, in: input, out } of fits) {
-      const [h, w] = input.x.shape.slice(-2) as [number, number];
-      const planes = input.x.data.length / (h * w);
-      const want = Object.values(out)[0]!.data;
-      const size = args.size[0]! * args.size[1]!;
-      for (let p = 0; p < planes; p++) {
-        const got = resizePlane(Float32Array.from(input.x.data.slice(p * h * w, (p + 1) * h * w)), h, w, args.size[0]!, args.size[1]!);
-        got.forEach((v, i) => expect(Math.abs(v - want[p * size + i]!), id).toBeLessThan(2e-6));
+  const own = cases.filter((c) => c.fn === 'interpolate');
+  for (const mode of ['nearest', 'nearest-exact', 'area', 'bilinear', 'bicubic'] as const) {
+    const of = own.filter((c) => c.args.mode === mode);
+    it(`equals torch: ${of.length} ${mode} cases`, () => {
+      expect(of.length).toBeGreaterThan(1);
+      for (const { id, args, in: input, out } of of) {
+        const [h, w] = input.x.shape.slice(-2) as [number, number];
+        const planes = input.x.data.length / (h * w);
+        const got = resizePlanes(Float32Array.from(input.x.data), planes, h, w, args.size[0]!, args.size[1]!, { mode, antialias: args.antialias === true, alignCorners: args.align_corners === true });
+        const want = Object.values(out)[0]!.data;
+        expect(got.length, id).toBe(want.length);
+        const size = want.reduce((m, v) => Math.max(m, Math.abs(v)), 1); // torch sums in float32
+        got.forEach((v, i) => expect(Math.abs(v - want[i]!), `${id} [${i}]`).toBeLessThan(2e-6 * size));
       }
-    }
+    });
+  }
+  it('leaves no case out, antialiases unless told otherwise, and refuses unknown modes', () => {
+    expect(own.filter((c) => !['nearest', 'nearest-exact', 'area', 'bilinear', 'bicubic'].includes(c.args.mode))).toEqual([]);
+    expect(resizePlane(Float32Array.of(0, 0, 1, 1), 1, 4, 1, 2)[0]).toBeGreaterThan(0);
+    expect(() => resizePlane(Float32Array.of(1), 1, 1, 2, 2, { mode: 'lanczos' as 'area' })).toThrow(OptionError);
   });
 });

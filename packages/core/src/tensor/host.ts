@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors/errors.js';
+import { sum } from './sum.js';
 import { shapeText, sizeOf, type DataOf, type Device, type DType, type HostTensor, type Shape, type Tensor, type Term } from './tensor.js';
 
 class Host<D extends DType> implements HostTensor<D> {
@@ -61,24 +62,8 @@ function combine(terms: readonly Term[]): HostTensor {
   const first = terms[0];
   if (first === undefined) throw new ShapeError('lincomb', 'at least one term', 'none');
   const shape = first[1].shape;
-  const out = new Float32Array(sizeOf(shape));
   const inputs = terms.map(([, tensor]) => dataOf(tensor, shape));
-  const weights = terms.map(([coefficient]) => coefficient);
-  const [a, b, c, d] = inputs;
-  const [p = 0, q = 0, r = 0, s = 0] = weights;
-  // Unrolled for the lengths solvers use: the sum is in float64 and rounded once, when it is stored.
-  if (a && !b) for (let i = 0; i < out.length; i++) out[i] = p * a[i]!;
-  else if (a && b && !c) for (let i = 0; i < out.length; i++) out[i] = p * a[i]! + q * b[i]!;
-  else if (a && b && c && !d) for (let i = 0; i < out.length; i++) out[i] = p * a[i]! + q * b[i]! + r * c[i]!;
-  else if (a && b && c && d && inputs.length === 4) for (let i = 0; i < out.length; i++) out[i] = p * a[i]! + q * b[i]! + r * c[i]! + s * d[i]!;
-  else {
-    for (let i = 0; i < out.length; i++) {
-      let sum = 0;
-      for (let k = 0; k < inputs.length; k++) sum += weights[k]! * inputs[k]![i]!;
-      out[i] = sum;
-    }
-  }
-  return float32(out, shape);
+  return new Host(sum(inputs, terms.map(([coefficient]) => coefficient)), shape, 'float32');
 }
 
 /** The host: JavaScript memory. Sums in float64, rounded once to float32. */
