@@ -120,7 +120,7 @@ for (const [name, { solver, vp, own, flow, distilled }] of Object.entries(solver
 describe('a step makes no more tensors than it hands on', () => {
   const made = async (solver: Solver): Promise<number> => {
     let count = 0;
-    const device = { id: 'counting', lincomb: (terms: readonly (readonly [number, Tensor])[]) => (count++, plain(terms[0]![1].shape)), fromHost: (t: Tensor) => t };
+    const device = { id: 'counting', lincomb: (terms: readonly (readonly [number, Tensor])[]) => (count++, plain(terms[0]![1].shape)), fromHost: (t: Tensor) => plain(t.shape) };
     const plain = (shape: readonly number[]): Tensor<'float32'> => ({ dtype: 'float32', shape, device, toHost: async () => float32(new Float32Array(3), shape), dispose: () => undefined });
     for await (const _ of solver(async (y) => plain(y.shape), plain([1, 3]), sigmas));
     return count / (sigmas.length - 1);
