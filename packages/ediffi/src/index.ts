@@ -15,5 +15,6 @@ export * from './pipeline.js';
 export type { BaseStage, Stage, StageDefaults, Upsampler } from './stage.js';
 export type { GenerationStep } from './step.js';
 export * from './sources/index.js';
+export { parseLora, withLora, type Lora, type LoraLayer, type LoraPart, type LoraSource, type WeightedLora } from '@ediffi/backends/lora';
 export { version } from './version.js';
 export type { Warning } from './warnings.js';

@@ -1,11 +1,7 @@
 /* What the worker needs to open a model: bytes or a path, buffers to move, session options. */
 import { BackendError, integer, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
-import { dirname } from 'node:path';
-import { checkExtent, externalTensors } from '../graph/external.js';
 import { instrument, type Instrumented } from '../graph/instrument.js';
-import { readGraphFile } from './graph-file.js';
-import { verifiedBytes } from './source.js';
-import { placed } from './weights.js';
+import { sourceGraph } from './source-graph.js';
 
 /** A request for the worker's `create`. */
 export interface Opening {
@@ -27,10 +23,7 @@ export async function opening(source: ModelSource, load: LoadOptions, defaults: 
     transfer.push(own.buffer);
     return own;
   };
-  const external: { readonly path: string; readonly data: Uint8Array }[] = [];
-  for (const { path, bytes } of source.externalData ?? []) if (bytes) external.push({ path, data: owned(await bytes()) });
-
-  const { bytes: graph, folder } = await graphOf(source, external);
+  const { bytes: graph, folder, external } = await sourceGraph(source);
   const changed = wantsInstruments(load.instrument) ? instrument(graph, load.instrument, source.name) : undefined;
   const model = changed?.bytes ?? owned(graph);
   if (changed) transfer.push(changed.bytes.buffer);
@@ -39,23 +32,10 @@ export async function opening(source: ModelSource, load: LoadOptions, defaults: 
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
     logSeverityLevel: 3,
-    ...(external.length && { externalData: external }),
+    ...(external.length && { externalData: external.map(({ path, data }) => ({ path, data: owned(data) })) }),
     extra: { session: { intra_op: { allow_spinning: defaults.spinning ? '1' : '0' }, ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }) } },
   };
   return { model, options, transfer, ...(changed && { changed }) };
-}
-
-/** The graph, and the folder of its weights unless they are inside or in memory. A truncated file fails here, with a sentence that says so. */
-async function graphOf(source: ModelSource, external: readonly { readonly path: string; readonly data: Uint8Array }[]): Promise<{ readonly bytes: Uint8Array; readonly folder?: string }> {
-  const { name, path, sha256 } = source;
-  const folder = source.folder ?? (path === undefined ? undefined : dirname(path));
-  if (path !== undefined && sha256 === undefined && !external.length) return readGraphFile(path, folder!, name);
-  const bytes = await verifiedBytes(source);
-  const tensors = externalTensors(bytes, name);
-  if (!tensors.length) return { bytes };
-  if (!external.length && folder !== undefined) return placed(new Uint8Array(bytes), folder, name);
-  for (const tensor of tensors) checkExtent(tensor, external.find((file) => file.path === tensor.location)?.data.length, name);
-  return { bytes };
 }
 
 /** ONNX Runtime's refusal to open a file, as the error that says whose fault it is. */

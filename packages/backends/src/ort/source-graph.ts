@@ -1,0 +1,50 @@
+/* A source's graph, wherever it is, its weights left where they are. */
+import { ModelError, type ModelSource } from '@ediffi/core';
+import { open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { checkExtent, externalTensors, type ExternalTensor } from '../graph/external.js';
+import { readGraphFile } from './graph-file.js';
+import { verifiedBytes } from './source.js';
+import { placed } from './weights.js';
+
+/** A checked graph. */
+export interface SourceGraph {
+  readonly bytes: Uint8Array;
+  /** Where its weights are, unless they are inside or in memory. */
+  readonly folder?: string;
+  /** Files of weights in memory, by the name that the graph has for them. */
+  readonly external: readonly { readonly path: string; readonly data: Uint8Array }[];
+  /** The bytes of weights that lie outside the graph. */
+  read(tensor: ExternalTensor): Promise<Uint8Array>;
+}
+
+/** Reads and checks a graph. What lies on disk and has no hash to compare is read without its weights. Rejects with ModelError. */
+export async function sourceGraph(source: ModelSource): Promise<SourceGraph> {
+  const { name, path, sha256 } = source;
+  const external: { readonly path: string; readonly data: Uint8Array }[] = [];
+  for (const { path, bytes } of source.externalData ?? []) if (bytes) external.push({ path, data: await bytes() });
+  const folder = source.folder ?? (path === undefined ? undefined : dirname(path));
+  if (path !== undefined && sha256 === undefined && !external.length) return onDisk(await readGraphFile(path, folder!, name));
+  const bytes = await verifiedBytes(source);
+  const tensors = externalTensors(bytes, name);
+  if (tensors.length && !external.length && folder !== undefined) return onDisk(await placed(new Uint8Array(bytes), folder, name));
+  const dataOf = (tensor: ExternalTensor): Uint8Array | undefined => external.find((file) => file.path === tensor.location)?.data;
+  for (const tensor of tensors) checkExtent(tensor, dataOf(tensor)?.length, name);
+  return { bytes, external, read: async (tensor) => dataOf(tensor)!.subarray(tensor.offset, tensor.offset + tensor.length) };
+}
+
+function onDisk({ bytes, folder }: { readonly bytes: Uint8Array; readonly folder: string }): SourceGraph {
+  const read = async ({ name, location, offset, length }: ExternalTensor): Promise<Uint8Array> => {
+    const file = await open(join(folder, location));
+    try {
+      const out = new Uint8Array(length);
+      let at = 0;
+      for (let count = 1; count && at < length; at += count) count = (await file.read(out, at, length - at, offset + at)).bytesRead;
+      if (at < length) throw new ModelError(`'${name}' ends at byte ${offset + length} of ${location}, which ends before — the file was cut off meanwhile`, location);
+      return out;
+    } finally {
+      await file.close();
+    }
+  };
+  return { bytes, folder, external: [], read };
+}
