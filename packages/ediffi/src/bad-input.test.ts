@@ -45,6 +45,10 @@ const cases: [what: string, options: GenerateOptions | object, error: { isInstan
   ['negative seed', { seed: -1 }, OptionError, /seed/],
   ['unknown encoder', { encoders: ['t6'] }, OptionError, /encoders/],
   ['paint without a text encoder', { encoders: [], paint: { regions: [{ phrase: 'apple', mask }] } }, OptionError, /paint/],
+  ['attention to an encoder that reads nothing', { encoders: ['t5'], attention: { maps: true, encoders: ['clip'] } }, OptionError, /attention encoders: expected some of t5/],
+  ['attention at no site', { attention: { sites: [] } }, OptionError, /attention sites/],
+  ['attention in an empty window', { attention: { window: { from: 2, to: 1 } } }, OptionError, /attention window/],
+  ['attention maps of an unknown kind', { attention: { maps: 'all' } }, OptionError, /attention maps/],
   ['style without an image encoder', { style: { image: png } }, OptionError, /style/],
   ['mask without image', { mask: png }, OptionError, /mask/],
   ['strength without image', { strength: 0.5 }, OptionError, /strength/],
@@ -126,9 +130,11 @@ describe('model files', () => {
 
   it('paint on a network that was loaded without region inputs', async () => {
     const cascade = await loadEdiffi({ folder: embeddedFolder });
-    const { painted: _, ...base } = cascade.parts.base;
+    const { instrumented: _, ...base } = cascade.parts.base;
     const promise = cascade.with({ base }).generate('an apple', { upscale: false, paint: { regions: [{ phrase: 'apple', mask }] } });
     await expect(promise).rejects.toThrow(CapabilityError);
+    await expect(cascade.with({ base }).generate('an apple', { upscale: false, attention: {} })).rejects.toThrow(/attention maps/);
+    await expect(cascade.generate('an apple', { upscale: false, steps: 2, attention: { sites: [3] } })).rejects.toThrow(/no attention at stride 3/);
     await cascade.dispose();
   });
 });

@@ -1,4 +1,5 @@
 import { float32, Generator, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
+import { AttentionWatch } from './attention/watch.js';
 import { planText, type Metadata, type StageMetadata } from './metadata.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { GeneratedImage } from './pictures/generated-image.js';
@@ -24,6 +25,7 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
   const total = request.runs.reduce((sum, run) => sum + run.sigmas.length - 1, 0);
   let done = 0;
   let pictures: HostTensor | undefined;
+  const watch = request.attention && new AttentionWatch(request.attention, conditions.plain, request.seeds.length);
   for (const [i, run] of request.runs.entries()) {
     const unit = isUpsampler(run.stage) ? run.stage.residualScale : 1;
     const steps = sample(run, conditions, {
@@ -31,30 +33,34 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
       ...(pictures && { low: pictures }),
       ...(request.image && (i === 0 || request.mask) && { image: request.image }),
       ...(request.mask && { mask: request.mask }),
+      ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
       ...(signal && { signal }),
     });
-    pictures = yield* mapped(steps, ({ sigma, sigmaNext, denoised }): GenerationStep => ({
-      stage: run.stage.name,
-      expert: expertAt(run.stage, sigma / unit),
-      index: done++,
-      count: total,
-      sigma,
-      sigmaNext,
-      preview: async (picture = 0) => pictureOf((await denoised.toHost()) as HostTensor, picture),
-    }));
+    pictures = yield* mapped(steps, async ({ sigma, sigmaNext, denoised }): Promise<GenerationStep> => {
+      const place = { index: done++, sigma, expert: expertAt(run.stage, sigma / unit) };
+      const attention = i === 0 ? await watch?.step(place) : undefined;
+      return {
+        ...place,
+        stage: run.stage.name,
+        count: total,
+        sigmaNext,
+        ...(attention && { attention }),
+        preview: async (picture = 0) => pictureOf((await denoised.toHost()) as HostTensor, picture),
+      };
+    });
   }
   const metadata = metadataOf(parts, request, prompt, options, plans);
   const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans)];
-  return request.seeds.map((seed, i) => new GeneratedImage(one(pictures!, i), { ...metadata, seed }, warnings));
+  return request.seeds.map((seed, i) => new GeneratedImage(one(pictures!, i), { ...metadata, seed }, warnings, watch?.result(i)));
 }
 
 /** Passes steps on under another form; forwards `return` so that a `break` reaches the solver. */
-async function* mapped<A, B, R>(source: AsyncGenerator<A, R, void>, form: (value: A) => B): AsyncGenerator<B, R, void> {
+async function* mapped<A, B, R>(source: AsyncGenerator<A, R, void>, form: (value: A) => Promise<B>): AsyncGenerator<B, R, void> {
   try {
     for (;;) {
       const { done, value } = await source.next();
       if (done) return value;
-      yield form(value);
+      yield await form(value);
     }
   } finally {
     await source.return(undefined as R);

@@ -1,3 +1,6 @@
+export { Attention, type AttentionOptions, type StepAttention } from './attention/attention.js';
+export { HeatMap, type HeatMapPngOptions, type MaskOptions } from './attention/heat-map.js';
+export type { Word } from './attention/words.js';
 export { describe, type DescribeOptions } from './describe.js';
 export * from './evaluate/index.js';
 export { inpainted, type Known } from './inpaint.js';

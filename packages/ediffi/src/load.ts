@@ -5,7 +5,7 @@ import { ortNode } from '@ediffi/backends/ort-node';
 import type { PipelineParts } from './parts.js';
 import { Cascade, Pipeline } from './pipeline.js';
 import { SharedLoads } from './shared-loads.js';
-import type { BaseStage, Stage, Upsampler } from './stage.js';
+import { perInstrument, type BaseStage, type Stage, type Upsampler } from './stage.js';
 
 /** Options of loadEdiffi and loadBase. */
 export interface LoadEdiffiOptions extends LoadModelOptions {
@@ -69,16 +69,11 @@ function stageOf(card: CardStage, model: Model, graphs: SharedLoads, options: Lo
         options.resident === undefined ? {} : { resident: options.resident },
       ),
     );
-  const painted = new Map<string, ExpertEnsemble>();
   const files = model.card.files;
   return {
     name,
     denoiser: ensemble(),
-    painted: (statistic) => {
-      const known = painted.get(statistic) ?? ensemble({ regions: true, statistic });
-      painted.set(statistic, known);
-      return known;
-    },
+    instrumented: perInstrument(ensemble),
     defaults,
     widths: Object.fromEntries(Object.entries(model.card.encoders).map(([encoder, { width }]) => [encoder, width])),
     parameters: Object.fromEntries(experts.map((expert) => [expert.name, files[expert.file]!.parameters])),

@@ -1,5 +1,6 @@
 import type { Abort, CanvasOptions, GuidanceOptions, GuidanceScale, PaintedPhrase, PaintOptions, PaintWithWords, Region } from '@ediffi/core';
 import type { Solver } from '@ediffi/sampler';
+import type { AttentionOptions } from './attention/attention.js';
 import type { Grid } from './names.js';
 import type { PictureInput } from './pictures/input.js';
 
@@ -63,6 +64,8 @@ export interface CommonOptions extends StageOptions {
   readonly stages?: Readonly<Record<string, StageOptions>>;
   /** false: stop after the base stage. */
   readonly upscale?: boolean;
+  /** Watch what the base stage looks at: shares per encoder, and heat maps per word. */
+  readonly attention?: AttentionOptions;
   readonly signal?: Abort;
 }
 

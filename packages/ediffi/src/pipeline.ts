@@ -9,7 +9,7 @@ import type { PipelineParts } from './parts.js';
 import { checkWidths } from './prompts.js';
 import { planCalls } from './plan.js';
 import { resolveRequest } from './request.js';
-import type { Stage, Upsampler } from './stage.js';
+import { perInstrument, type Stage, type Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 
 /** Changes to a pipeline: any part, or single experts by name. */
@@ -110,14 +110,10 @@ function ensembleOf(stage: Stage): ExpertEnsemble | undefined {
   return 'experts' in stage.denoiser && 'with' in stage.denoiser ? (stage.denoiser as ExpertEnsemble) : undefined;
 }
 
-/** The stage with one expert exchanged, both plain and painted. The new ensembles load anew what they need and are disposed with the variant. */
+/** The stage with one expert exchanged, both plain and instrumented. The new ensembles load anew what they need and are disposed with the variant. */
 function swapped<S extends Stage>(stage: S, name: string, denoiser: Expert['denoiser'], owned: Disposable[]): S {
   const own = (ensemble: ExpertEnsemble): ExpertEnsemble => (owned.push(ensemble), ensemble);
-  const made = new Map<string, ExpertEnsemble>();
-  const painted = (statistic: 'max' | 'std'): Denoiser => {
-    const known = made.get(statistic) ?? own((stage.painted!(statistic) as ExpertEnsemble).with(name, denoiser));
-    made.set(statistic, known);
-    return known;
-  };
-  return { ...stage, denoiser: own(ensembleOf(stage)!.with(name, denoiser)), ...(stage.painted && { painted }) };
+  const { instrumented } = stage;
+  const changed = instrumented && perInstrument((instrument) => own((instrumented(instrument) as ExpertEnsemble).with(name, denoiser)));
+  return { ...stage, denoiser: own(ensembleOf(stage)!.with(name, denoiser)), ...(changed && { instrumented: changed }) };
 }

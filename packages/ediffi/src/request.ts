@@ -1,4 +1,5 @@
-import { finiteNumber, OptionError, type HostTensor, type PaintWithWords } from '@ediffi/core';
+import { finiteNumber, integer, OptionError, sigmaWindow, type HostTensor, type PaintWithWords } from '@ediffi/core';
+import type { AttentionOptions } from './attention/attention.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { tensorOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
@@ -16,9 +17,10 @@ export interface Request {
   readonly image?: HostTensor;
   readonly mask?: HostTensor;
   readonly share: number;
+  readonly attention?: AttentionOptions;
 }
 
-const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'signal'];
+const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'attention', 'signal'];
 
 /** The stages that will run, with their settings. Throws the typed error of the first illegal option. */
 export function resolveRuns(parts: PipelineParts, options: GenerateOptions | BatchOptions): { runs: StageRun[]; share: number; image?: HostTensor; mask?: HostTensor } {
@@ -50,10 +52,22 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   const paint = options.paint && resolvePaint(options.paint, parts.base.defaults);
   if (paint) checkPaint(paint, texts);
   const style = options.style && resolveStyle(options.style, parts);
-  return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...resolveRuns(parts, options) };
+  const attention = options.attention && checkAttention(options.attention, texts);
+  return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...resolveRuns(parts, options) };
 }
 
 function resolveStyle(style: NonNullable<GenerateOptions['style']>, parts: PipelineParts): NonNullable<Request['style']> {
   if (!parts.imageEncoder) throw new OptionError('style', 'a picture', 'a pipeline with an image encoder; this one has none');
   return { picture: tensorOf(style.image, 'style'), strength: finiteNumber('style strength', style.strength ?? 1, 0, 2), window: style.window ?? {} };
+}
+
+function checkAttention(attention: AttentionOptions, texts: Request['texts']): AttentionOptions {
+  const { maps = false, encoders, sites, window } = attention;
+  if (![true, false, 'steps'].includes(maps)) throw new OptionError('attention maps', maps, "true, false or 'steps'");
+  const unread = encoders?.find((name) => !(name in texts));
+  if (unread !== undefined || encoders?.length === 0) throw new OptionError('attention encoders', unread ?? '[]', `some of ${Object.keys(texts).join(', ') || '(none: no encoder reads this prompt)'}`);
+  if (sites?.length === 0) throw new OptionError('attention sites', '[]', 'at least one stride, or none of this option for all');
+  sites?.forEach((stride) => integer('attention sites', stride, 1));
+  sigmaWindow('attention window', window);
+  return attention;
 }

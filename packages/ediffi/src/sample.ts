@@ -2,7 +2,7 @@
  * One stage of the cascade: conditioning in, picture out, a step at a time. A base stage starts from noise or from a noised picture;
  * a super-resolution stage from the enlarged picture plus noise, and its network answers for the residual (core's `residual`).
  */
-import { bind, float32, guided, lincomb, randnBatch, residual, thresholded, type Abort, type Conditioning, type Denoise, type Denoiser, type Generator, type GuidedCondition, type HostTensor } from '@ediffi/core';
+import { bind, float32, guided, lincomb, randnBatch, residual, thresholded, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Generator, type GuidedCondition, type HostTensor } from '@ediffi/core';
 import type { Step } from '@ediffi/sampler';
 import { inpainted } from './inpaint.js';
 import { resized } from './pictures/input.js';
@@ -27,6 +27,8 @@ export interface StageStart {
   /** `[1, 1, H, W]`, any size. */
   readonly mask?: HostTensor;
   readonly signal?: Abort;
+  /** Base stage: who listens to the network's attention, and at which strides. */
+  readonly attention?: { readonly listen: (record: AttentionRecord) => void; readonly sites?: readonly number[] };
 }
 
 /** Runs a stage; yields the solver's steps, returns pictures `[B, 3, H, W]` in −1…1. */
@@ -47,13 +49,16 @@ export async function* sample(run: StageRun, conditions: Conditions, start: Stag
   return float32(Float32Array.from(host.data), host.shape);
 }
 
-const signalOf = (start: StageStart): { signal?: Abort } => (start.signal ? { signal: start.signal } : {});
+const signalOf = (start: StageStart): CallOptions => (start.signal ? { signal: start.signal } : {});
 
 /** The base stage: guidance and threshold in the picture's own σ. */
 function composing(run: StageRun, conditions: Conditions, start: StageStart): Denoise {
-  const painted = conditions.plain.regions && run.stage.painted?.(conditions.plain.regions.statistic);
-  const denoiser = guided(painted ?? run.stage.denoiser, run.scale, { ...run.guidance, threshold: run.threshold });
-  return windowed(denoiser, conditions, signalOf(start), (condition) => condition);
+  const { plain: { regions } } = conditions;
+  const { attention } = start;
+  const instrument = { ...(regions && { regions: true, statistic: regions.statistic }), ...(attention && { maps: attention.sites ?? true }) };
+  const changed = (regions || attention) && run.stage.instrumented?.(instrument);
+  const denoiser = guided(changed ?? run.stage.denoiser, run.scale, { ...run.guidance, threshold: run.threshold });
+  return windowed(denoiser, conditions, { ...signalOf(start), ...(attention && { attention: attention.listen }) }, (condition) => condition);
 }
 
 /** A super-resolution stage: D of the picture from the network's D of the residual, conditioned on the enlarged picture. */
@@ -74,7 +79,7 @@ function upsampling(run: StageRun, stage: Upsampler, conditions: Conditions, sta
 }
 
 /** Closes a guided denoiser over its conditions; outside the style's window it is the one without the reference picture. */
-function windowed(denoiser: Denoiser<GuidedCondition>, conditions: Conditions, options: { signal?: Abort }, prepare: (condition: Conditioning) => Conditioning): Denoise {
+function windowed(denoiser: Denoiser<GuidedCondition>, conditions: Conditions, options: CallOptions, prepare: (condition: Conditioning) => Conditioning): Denoise {
   const negative = prepare(conditions.negative);
   const plain = bind(denoiser, { positive: prepare(conditions.plain), negative }, options);
   if (conditions.styled === conditions.plain) return plain;

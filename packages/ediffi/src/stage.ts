@@ -1,4 +1,4 @@
-import type { Denoiser } from '@ediffi/core';
+import type { Denoiser, Instrumentation } from '@ediffi/core';
 
 /** What a stage does unless told otherwise. */
 export interface StageDefaults {
@@ -16,8 +16,8 @@ export interface StageDefaults {
 export interface Stage {
   readonly name: string;
   readonly denoiser: Denoiser;
-  /** The same network with region inputs, for paint-with-words; absent: `denoiser` is used for that too. */
-  readonly painted?: (statistic: 'max' | 'std') => Denoiser;
+  /** The same network on an instrumented graph: with region inputs for paint-with-words, with attention maps, or both. Absent: `denoiser` is used for that too. */
+  readonly instrumented?: (instrument: Instrumentation) => Denoiser;
   readonly defaults?: StageDefaults;
   /** Width of each encoder's embedding that the network takes; encoders of another width are refused. */
   readonly widths?: Readonly<Record<string, number>>;
@@ -50,4 +50,16 @@ export const isUpsampler = (stage: Stage): stage is Upsampler => 'factor' in sta
 export function expertAt(stage: Stage, sigma: number): string {
   const ensemble = stage.denoiser as { at?: (sigma: number) => { readonly name: string } };
   return typeof ensemble.at === 'function' ? ensemble.at(sigma).name : stage.name;
+}
+
+/** Makes one denoiser per kind of instrumentation, however often it is asked for. */
+export function perInstrument<D extends Denoiser>(make: (instrument: Instrumentation) => D): (instrument: Instrumentation) => D {
+  const made = new Map<string, D>();
+  return (instrument) => {
+    const { regions = false, statistic = 'max', maps = false } = instrument;
+    const key = JSON.stringify([regions, regions && statistic, maps]);
+    const known = made.get(key) ?? make(instrument);
+    made.set(key, known);
+    return known;
+  };
 }

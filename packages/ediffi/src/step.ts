@@ -1,3 +1,4 @@
+import type { StepAttention } from './attention/attention.js';
 import type { Picture } from './pictures/png.js';
 
 /** One step of a generation. */
@@ -11,6 +12,8 @@ export interface GenerationStep {
   /** Noise before and after the step. */
   readonly sigma: number;
   readonly sigmaNext: number;
+  /** What the network looked at, one per picture; in the base stage, when asked for, at watched σ. */
+  readonly attention?: readonly StepAttention[];
   /** What the network expects the finished picture to be, decoded when asked for; call it before taking the next step. */
   preview(picture?: number): Promise<Picture>;
 }

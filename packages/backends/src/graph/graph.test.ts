@@ -103,6 +103,12 @@ describe('instrument', () => {
     await backend.dispose();
   });
 
+  it('gives maps at the strides asked for, and no others', async () => {
+    const bytes = await attention().bytes();
+    expect(instrument(bytes, { maps: [1] }).sites.strides).toEqual([{ stride: 1, layers: 1, map: 'attention_s1' }]);
+    expect(codeOf(() => instrument(bytes, { maps: [1, 2] }))).toBe('STRIDE');
+  });
+
   it('refuses, with a code, what it cannot do exactly', async () => {
     const instrumented = instrument(await attention().bytes(), { regions: true }).bytes;
     const old = concat([...fields(await attention().bytes())].map((f) => (f.number === 8 ? field(8, concat([field(1, ''), field(2, 11)])) : f.raw)));

@@ -33,6 +33,7 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
   const { sites, image } = analysis;
   const strides = [...new Set(sites.map((s) => s.stride))].sort((a, b) => a - b);
   const columns = columnsOf(sites, name);
+  const watched = mapStrides(options.maps, strides, name);
 
   const emit = new Emitter(model.opset);
   const weighted = new Map(options.regions ? strides.map((s) => [s, emit.op('Mul', [`regions_s${s}`, 'regions_strength'])]) : []);
@@ -42,7 +43,7 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
   const maps = new Map<number, string[]>();
   for (const site of sites) {
     const map = changed(emit, site);
-    if (options.maps) maps.set(site.stride, [...(maps.get(site.stride) ?? []), map]);
+    if (watched.includes(site.stride)) maps.set(site.stride, [...(maps.get(site.stride) ?? []), map]);
     replaced.set(site.node.raw.byteOffset, emit.take());
   }
   const outputs = strides.flatMap((stride) => mapOutputs(emit, stride, maps.get(stride) ?? [], options.maps === 'layer'));
@@ -56,7 +57,7 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
     if (!fused) emitter.nodes.push(withFirstInput(site.node, into));
     const weights = fused ? emitter.op('Softmax', [into], { axis: -1 }) : site.node.outputs[0]!;
     fused?.close(weights);
-    return options.maps ? headMean(emitter, site, weights, batch) : '';
+    return watched.includes(site.stride) ? headMean(emitter, site, weights, batch) : '';
   }
 
   const parts: Uint8Array[] = [];
@@ -87,11 +88,19 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
         stride,
         layers: sites.filter((s) => s.stride === stride).length,
         ...(options.regions && { input: `regions_s${stride}` }),
-        ...(options.maps && options.maps !== 'layer' && { map: `attention_s${stride}` }),
+        ...(options.maps !== 'layer' && watched.includes(stride) && { map: `attention_s${stride}` }),
       })),
       ...(options.regions && { strength: 'regions_strength' }),
     },
   };
+}
+
+/** The strides whose maps are asked for. Throws CapabilityError for one at which there is no attention. */
+function mapStrides(maps: Instrumentation['maps'], strides: readonly number[], name: string): readonly number[] {
+  if (typeof maps !== 'object') return maps ? strides : [];
+  const absent = maps.find((stride) => !strides.includes(stride));
+  if (absent === undefined) return maps;
+  throw new CapabilityError('attention maps', `${name}: no attention at stride ${absent} — it looks at the text at strides ${strides.join(', ')}`, { code: 'STRIDE', strides });
 }
 
 /** Which input each run of key columns comes from; every site must agree, since one map serves all sites of a stride. */

@@ -9,8 +9,8 @@ export interface Instrumentation {
   readonly regions?: boolean;
   /** What scales the bias: 'max' (the paper, default) or 'std' of the scores, per sample and head. */
   readonly statistic?: 'max' | 'std';
-  /** Add outputs `attention_s<stride>` (mean over heads and layers), or one per layer. */
-  readonly maps?: boolean | 'layer';
+  /** Add outputs `attention_s<stride>` (mean over heads and layers), of these strides only when a list is given, or one per layer. */
+  readonly maps?: boolean | 'layer' | readonly number[];
 }
 
 /** Options of Backend.load. */

@@ -11,10 +11,10 @@ export interface Denoise {
 /** The attention of one network call, as far as the graph gives it. */
 export interface AttentionRecord {
   readonly sigma: number;
-  /** Per stride `[B, tokens, T]`, mean over heads and layers; tokens = (H/stride)·(W/stride), row-major. */
-  readonly maps: readonly { readonly stride: number; readonly height: number; readonly width: number; readonly weights: Tensor }[];
-  /** Which key columns belong to which encoder input. */
-  readonly columns: readonly { readonly input: string; readonly offset: number; readonly length: number }[];
+  /** Per stride `[B, tokens, T]`, mean over heads and its `layers`; tokens = (H/stride)·(W/stride), row-major. With guidance the positive rows come first. */
+  readonly maps: readonly { readonly stride: number; readonly layers: number; readonly height: number; readonly width: number; readonly weights: Tensor }[];
+  /** Which key columns belong to which graph input ('constant': learned null tokens), and to which encoder. */
+  readonly columns: readonly { readonly input: string; readonly encoder?: string; readonly offset: number; readonly length: number }[];
 }
 
 /** Options of one network call. */

@@ -153,7 +153,8 @@ describe('attention maps of the network', () => {
     expect(seen[0]!.sigma).toBe(3);
     expect([seen[0]!.maps[0]!.height, seen[0]!.maps[0]!.width]).toEqual([2, 2]);
     expect((await floats(seen[0]!.maps[0]!.weights)).length).toBe(64);
-    expect(seen[0]!.columns.map((c) => c.input)).toEqual(['t5', 'clip', 'clip_image', 'constant']);
+    expect(seen[0]!.maps[0]!.layers).toBe(1);
+    expect(seen[0]!.columns.map((c) => [c.input, c.encoder])).toEqual([['t5', 't5'], ['clip', 'clip'], ['clip_image', 'clip-image'], ['constant', undefined]]);
   });
   it('are refused when the graph was loaded without them', async () => {
     const { session } = fake(sites);

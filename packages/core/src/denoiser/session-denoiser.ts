@@ -60,7 +60,7 @@ export function sessionNetwork(session: Session, names: GraphNames = embeddedNam
     const output = outputs[names.output];
     const rest = Object.values(outputs).filter((tensor) => tensor !== output);
     try {
-      if (call?.attention) call.attention(recordOf(session, outputs, sigma, x.shape)); // the maps are the listener's from here on
+      if (call?.attention) call.attention(recordOf(session, names, outputs, sigma, x.shape)); // the maps are the listener's from here on
       else rest.forEach((tensor) => tensor.dispose());
     } catch (error) {
       for (const tensor of Object.values(outputs)) tensor.dispose();
@@ -108,12 +108,17 @@ async function row(session: Session, name: string, tensor: Tensor | undefined, b
   return repeatRows(tensor, batch);
 }
 
-function recordOf(session: Session, outputs: Record<string, Tensor>, sigma: number, shape: Shape): AttentionRecord {
+function recordOf(session: Session, names: GraphNames, outputs: Record<string, Tensor>, sigma: number, shape: Shape): AttentionRecord {
   const [, , height = 1, width = 1] = shape;
-  const maps = (session.sites?.strides ?? []).flatMap(({ stride, map }) => {
+  const maps = (session.sites?.strides ?? []).flatMap(({ stride, layers, map }) => {
     const weights = map === undefined ? undefined : outputs[map];
-    return weights ? [{ stride, height: Math.ceil(height / stride), width: Math.ceil(width / stride), weights }] : [];
+    return weights ? [{ stride, layers, height: Math.ceil(height / stride), width: Math.ceil(width / stride), weights }] : [];
   });
   if (!maps.length) throw new CapabilityError('attention maps', `${session.name} gives no attention maps — load it with { instrument: { maps: true } }`);
-  return { sigma, maps, columns: session.sites?.columns ?? [] };
+  const encoderOf = (input: string): string | undefined => Object.entries(names.embeddings).find(([, e]) => e.tokens === input || e.pooled === input)?.[0];
+  const columns = (session.sites?.columns ?? []).map((column) => {
+    const encoder = encoderOf(column.input);
+    return { ...column, ...(encoder !== undefined && { encoder }) };
+  });
+  return { sigma, maps, columns };
 }

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -83,6 +83,20 @@ describe('painting', () => {
     writeFileSync(canvas, 'not a picture');
     expect((await ediffi(['paint', 'an apple', ...everything, ...common])).err).toMatch(/canvas: not a PNG/);
     expect((await ediffi(['paint', 'a cat', '--count', '2', '--out', out, ...common])).out).toBe(`${join(folder, 'b-1.png')}\n${join(folder, 'b-2.png')}\n`);
+  });
+
+  it('writes heat maps per word and shares per step', async () => {
+    const maps = join(folder, 'maps');
+    const common = ['paint', 'a red apple', '--steps', '3', '--no-upscale', '--out', join(folder, 'd.png'), ...model];
+    expect(await ediffi([...common, '--seed', '7', '--attention', maps])).toMatchObject({ code: 0 });
+    expect(readdirSync(maps).sort()).toEqual(['1-a.png', '2-red.png', '3-apple.png', 'shares.json']);
+    expect(decodePng(new Uint8Array(readFileSync(join(maps, '3-apple.png')))).width).toBe(32);
+    const { steps, words } = JSON.parse(readFileSync(join(maps, 'shares.json'), 'utf8')) as { steps: { sigma: number; shares: Record<string, number> }[]; words: { text: string }[] };
+    expect(words.map((word) => word.text)).toEqual(['a', 'red', 'apple']);
+    expect(steps.length).toBe(3);
+    expect(Object.values(steps[0]!.shares).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
+    writeFileSync(join(folder, 'taken'), '');
+    expect(await ediffi([...common, '--attention', join(folder, 'taken')])).toMatchObject({ code: 2, err: expect.stringMatching(/--attention: cannot write into/) });
   });
 
   it('is interrupted with code 130', async () => {

@@ -1,5 +1,7 @@
 import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { loadEdiffi, type GenerateOptions } from '../index.js';
+import { writeAttention } from './attention.js';
 import { numberOption, readInput, UsageError, type Io } from './io.js';
 import { previewKind, render } from './preview.js';
 import { Progress } from './progress.js';
@@ -28,6 +30,7 @@ export interface PaintArguments {
   readonly strength?: string;
   readonly mask?: string;
   readonly encoders?: string;
+  readonly attention?: string;
   readonly model?: string;
   readonly threads?: string;
 }
@@ -59,6 +62,7 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
       await writeFile(path, picture.toPng()).catch((cause: unknown) => {
         throw new UsageError(`--out: cannot write ${path}`, { cause });
       });
+      if (typed.attention !== undefined) await writeAttention(picture, pictures.length === 1 ? typed.attention : join(typed.attention, String(picture.metadata.seed)));
       io.err.write(render(picture, kind));
       if (i === 0) for (const { message } of picture.warnings) io.err.write(`note: ${message}\n`);
       io.err.write(`${picture.width} × ${picture.height}, seed ${picture.metadata.seed}, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
@@ -87,6 +91,7 @@ export async function generateOptions(typed: PaintArguments, signal?: AbortSigna
     ...(typed.negative !== undefined && { negative: typed.negative }),
     ...(typed.encoders !== undefined && { encoders: typed.encoders.split(',').map((name) => name.trim()).filter(Boolean) }),
     ...sizeOption(typed.size),
+    ...(typed.attention !== undefined && { attention: { maps: true } }),
     ...(typed.canvas !== undefined && { paint: { canvas: await readInput(typed.canvas, '--canvas'), colors: await readColors(typed.colors!), ...number('strength', '--paint-strength', typed.paintStrength), ...number('outside', '--paint-outside', typed.paintOutside) } }),
     ...(typed.style !== undefined && { style: { image: await readInput(typed.style, '--style'), ...number('strength', '--style-strength', typed.styleStrength) } }),
     ...(await file('image', typed.image)),

@@ -56,6 +56,7 @@ function program(io: Io): Command {
     .option('--strength <s>', '… and give up this share of it, over 0 to 1')
     .option('--mask <png>', 'repaint --image only where this is white')
     .option('--encoders <list>', 'text encoders that read the prompt: t5, clip or t5,clip')
+    .option('--attention <folder>', 'write what the picture looked at: a heat map per word, and shares per step as JSON')
     .option('--no-upscale', 'stop after the base stage')
     .option('--preview <kind>', previewKinds.join(', '), 'auto')
     .option('--threads <n>', 'threads inside one operator')

@@ -1,5 +1,6 @@
 import { float32, type HostTensor } from '@ediffi/core';
 import ndarray, { type NdArray } from 'ndarray';
+import type { Attention } from '../attention/attention.js';
 import type { Metadata } from '../metadata.js';
 import type { Warning } from '../warnings.js';
 import { rgbOf } from './input.js';
@@ -16,8 +17,10 @@ export class GeneratedImage {
   readonly metadata: Metadata;
   /** Unknown words, cut-off text and the like; the library does not log. */
   readonly warnings: readonly Warning[];
+  /** What the base stage looked at, when it was asked for. */
+  readonly attention?: Attention;
 
-  constructor(tensor: HostTensor, metadata: Metadata, warnings: readonly Warning[]) {
+  constructor(tensor: HostTensor, metadata: Metadata, warnings: readonly Warning[], attention?: Attention) {
     const [, height = 0, width = 0] = tensor.shape;
     this.width = width;
     this.height = height;
@@ -25,6 +28,7 @@ export class GeneratedImage {
     this.data = rgbOf(float32(tensor.data, [1, ...tensor.shape]));
     this.metadata = metadata;
     this.warnings = warnings;
+    if (attention) this.attention = attention.over(this);
   }
 
   /** A scijs ndarray `[H, W, 3]` over `data` (no copy). */
