@@ -1,9 +1,8 @@
-import { CapabilityError, hostTensor, randn, sizeOf, type HostTensor, type ModelSource, type Tensor } from '@ediffi/core';
+import { CapabilityError, halfToNumber, hostTensor, numberToHalf, randn, sizeOf, type HostTensor, type ModelSource, type Tensor } from '@ediffi/core';
 import { afterAll, describe, expect, it } from 'vitest';
 import { FLOAT, FLOAT16, INT64 } from './graph/onnx.js';
 import { modelBytes, node, valueInfo, type AttributeValue } from './graph/write.js';
 import { ortNode } from './ort-node.js';
-import { halfToNumber, numberToHalf } from './reference/value.js';
 import { reference } from './reference.js';
 
 type Attributes = Readonly<Record<string, AttributeValue>>;

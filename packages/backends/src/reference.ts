@@ -2,7 +2,7 @@
  * A slow, plain interpreter of the ONNX operators that the embedded model's graphs use: what a graph means, in float64, without any
  * runtime. The oracle for other backends, and the fallback that needs nothing installed. Not for pictures: a hundred times slower.
  */
-import { BackendError, CapabilityError, cpu, DisposedError, hostTensor, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
+import { BackendError, CapabilityError, cpu, DisposedError, halfToNumber, hostTensor, numberToHalf, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
 import { instrument, type Instrumented } from './graph/index.js';
 import { parseModel, type Node, type OnnxModel } from './graph/onnx.js';
 import { ordered } from './graph/order.js';
@@ -17,7 +17,7 @@ import type { Op } from './reference/op.js';
 import { reductions } from './reference/reduce.js';
 import { resizes } from './reference/resize.js';
 import { shapes } from './reference/shapes.js';
-import { dtypes, halfToNumber, numberToHalf, stored, type Value } from './reference/value.js';
+import { dtypes, stored, type Value } from './reference/value.js';
 
 const operators = new Map<string, Op>(Object.entries({ ...elementwise, ...shapes, ...linear, ...convolutions, ...normalizations, ...reductions, ...resizes, ...attentions }));
 

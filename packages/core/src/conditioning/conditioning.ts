@@ -39,6 +39,8 @@ export interface Conditioning {
   readonly regions?: PaintWithWords;
   /** Per row: whether the regions apply (default: to all). Negative rows of guidance are not painted. */
   readonly painted?: readonly boolean[];
+  /** Further channels of the picture's input `[n, C′, H, W]`, after its own: an inpainting network's mask and kept picture, a small picture enlarged. */
+  readonly channels?: Tensor;
   /** Further graph inputs by name `[n, …]`, such as a super-resolution stage's low_res. */
   readonly inputs?: Readonly<Record<string, Tensor>>;
 }

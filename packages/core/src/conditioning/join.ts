@@ -7,7 +7,7 @@ import type { Conditioning, PromptEmbedding } from './conditioning.js';
 export function rowsOf(condition: Conditioning): number {
   const counts = [
     ...Object.entries(condition.embeddings).map(([name, e]) => [name, e.tokens.shape[0] ?? 1] as const),
-    ...Object.entries(condition.inputs ?? {}).map(([name, t]) => [name, t.shape[0] ?? 1] as const),
+    ...Object.entries({ ...condition.inputs, ...(condition.channels && { channels: condition.channels }) }).map(([name, t]) => [name, t.shape[0] ?? 1] as const),
   ];
   const rows = Math.max(1, ...counts.map(([, n]) => n));
   const odd = counts.find(([, n]) => n !== rows && n !== 1);
@@ -64,9 +64,11 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
   }
   const inputs: Record<string, Tensor> = {};
   for (const name of names(positive.inputs, negative.inputs)) inputs[name] = await stack(positive.inputs?.[name], negative.inputs?.[name], rows, rows);
+  const channels = positive.channels ?? negative.channels ? await stack(positive.channels, negative.channels, rows, rows) : undefined;
   return {
     embeddings,
     inputs,
+    ...(channels && { channels }),
     ...(positive.regions && { regions: positive.regions }),
     ...(positive.prompts && { prompts: [...repeated(positive.prompts, rows, ''), ...repeated(negative.prompts ?? [], rows, '')] }),
     painted: [...repeated(positive.painted ?? [], rows, true), ...Array<boolean>(rows).fill(false)],

@@ -10,6 +10,7 @@ import { finiteNumber, sigmaWindow } from '../errors/check.js';
 import { float32, floats } from '../tensor/host.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Denoiser, GuidedCondition } from './denoiser.js';
+import type { Network } from './precondition.js';
 import { applyThreshold, checkThreshold, type Threshold } from './threshold.js';
 
 /** Options of guided. `C` is what one row of the model's condition is. */
@@ -26,15 +27,15 @@ export interface GuidanceOptions<C> {
 /** w: a number, or a function of σ. */
 export type GuidanceScale = number | ((sigma: number) => number);
 
-/**
- * Guidance as a denoiser of pairs. An expert's own guidance (`guidanceAt`) takes precedence over `scale`.
- * Throws OptionError for a scale, window, rescale or threshold that is no legal number.
- */
-export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceScale, options: GuidanceOptions<C> = {}): Denoiser<GuidedCondition<C>> {
+/** One guided answer: the scale at σ, one row of pictures or two, mixed. */
+interface Guidance<C> {
+  (x: Tensor, sigma: number, condition: GuidedCondition<C>, answer: (x: Tensor, condition: C) => Promise<Tensor>): Promise<Tensor>;
+}
+
+function guidance<C>(scale: GuidanceScale, options: Omit<GuidanceOptions<C>, 'threshold'>, own: (sigma: number) => number | undefined): Guidance<C> {
   if (typeof scale === 'number') finiteNumber('guidance', scale);
   const rescale = finiteNumber('guidance rescale', options.rescale ?? 0, 0, 1);
   const { from, to } = sigmaWindow('guidance window', options.window);
-  const threshold = checkThreshold(options.threshold ?? 'none');
   const join = options.join ?? (joinConditioning as unknown as (a: C, b: C) => Promise<C>);
   const joined = new WeakMap<object, Promise<C>>();
 
@@ -48,23 +49,42 @@ export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceS
 
   const scaleAt = (sigma: number): number => {
     if (sigma <= from || sigma > to) return 1;
-    return finiteNumber('guidance', denoiser.guidanceAt?.(sigma) ?? (typeof scale === 'number' ? scale : scale(sigma)));
+    return finiteNumber('guidance', own(sigma) ?? (typeof scale === 'number' ? scale : scale(sigma)));
   };
 
+  return async (x, sigma, condition, answer) => {
+    const w = scaleAt(sigma);
+    if (w === 1) return answer(x, condition.positive);
+    const twice = await doubled(x);
+    const both = await pair(condition).then((c) => answer(twice, c)).finally(() => twice.dispose());
+    return mix(both, x, w, rescale).finally(() => both.dispose());
+  };
+}
+
+/**
+ * Guidance as a denoiser of pairs. An expert's own guidance (`guidanceAt`) takes precedence over `scale`.
+ * Throws OptionError for a scale, window, rescale or threshold that is no legal number.
+ */
+export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceScale, options: GuidanceOptions<C> = {}): Denoiser<GuidedCondition<C>> {
+  const apply = guidance<C>(scale, options, (sigma) => denoiser.guidanceAt?.(sigma));
+  const threshold = checkThreshold(options.threshold ?? 'none');
   return {
     sigmaMin: denoiser.sigmaMin,
     sigmaMax: denoiser.sigmaMax,
     alpha: (sigma) => denoiser.alpha(sigma),
-    async denoise(x, sigma, condition, call) {
-      const w = scaleAt(sigma);
-      if (w === 1) return bounded(await denoiser.denoise(x, sigma, condition.positive, call), threshold);
-      const twice = await doubled(x);
-      const both = await denoiser.denoise(twice, sigma, await pair(condition), call).finally(() => twice.dispose());
-      const mixed = await mix(both, x, w, rescale).finally(() => both.dispose());
-      return bounded(mixed, threshold);
-    },
+    denoise: async (x, sigma, condition, call) => bounded(await apply(x, sigma, condition, (y, c) => denoiser.denoise(y, sigma, c, call)), threshold),
     dispose: () => denoiser.dispose(),
   };
+}
+
+/**
+ * Guidance of raw answers, F = F₋ + w·(F₊ − F₋), where what follows is not linear in them (clipping, consistency functions) or the rescale is meant for them,
+ * as in diffusers. `scale` and window are of the EDM-like σ; `own` is an expert's guidance, which takes precedence. Throws OptionError as guided does.
+ */
+export function guidedNetwork<C = Conditioning>(network: Network<C>, scale: GuidanceScale, options: Omit<GuidanceOptions<C>, 'threshold'> = {}, own: (sigma: number) => number | undefined = () => undefined): Network<GuidedCondition<C>> {
+  const apply = guidance<C>(scale, options, own);
+  const guided: Network<GuidedCondition<C>> = (x, noise, sigma, condition, call) => apply(x, sigma, condition, (y, c) => network(y, noise, sigma, c, call));
+  return Object.assign(guided, network.dispose && { dispose: network.dispose });
 }
 
 async function bounded(x: Tensor, threshold: Threshold): Promise<Tensor> {

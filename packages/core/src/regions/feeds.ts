@@ -1,4 +1,4 @@
-import type { Session } from '../backend/session.js';
+import type { GraphSites, Session } from '../backend/session.js';
 import type { Conditioning } from '../conditioning/conditioning.js';
 import { columnsOf, findPhrase } from '../conditioning/spans.js';
 import { CapabilityError, PhraseError } from '../errors/errors.js';
@@ -21,7 +21,8 @@ export async function regionFeeds(session: Session, condition: Conditioning, sha
   const sites = session.sites;
   if (!sites) return {};
   const [batch = 1, , height = 1, width = 1] = shape;
-  const total = sites.columns.reduce((sum, column) => sum + column.length, 0);
+  const columns = columnsFor(sites.columns, condition, names);
+  const total = columns.reduce((sum, column) => sum + column.length, 0);
   const { prompts = [], painted = [true] } = condition;
   if (condition.regions) checkVisible(session, condition, names);
   // One map serves every row when all painted rows have the same prompt; strength 0 keeps it off the others.
@@ -35,7 +36,7 @@ export async function regionFeeds(session: Session, condition: Conditioning, sha
     for (let row = 0; row < rows && condition.regions; row++) {
       const r = several ? row : painted.indexOf(true);
       if (r < 0 || !served(painted, r, source)) continue;
-      for (const column of sites.columns) {
+      for (const column of columns) {
         const map = columnMap(condition, encoderOf(column.input, names), r, source, h, w, column.length);
         if (!map) continue;
         for (let i = 0; i < h * w; i++) data.set(map.subarray(i * column.length, (i + 1) * column.length), (row * h * w + i) * total + column.offset);
@@ -44,6 +45,17 @@ export async function regionFeeds(session: Session, condition: Conditioning, sha
     feeds[input] = float32(data, [rows, 1, h * w, total]);
   }
   return feeds;
+}
+
+/** The key columns with the lengths of this conditioning, where the graph takes any length (−1). */
+export function columnsFor(columns: GraphSites['columns'], condition: Conditioning, names: Names): GraphSites['columns'] {
+  let offset = 0;
+  return columns.map(({ input, length }) => {
+    const encoder = encoderOf(input, names);
+    const known = length >= 0 ? length : (encoder === undefined ? undefined : condition.embeddings[encoder]?.tokens.shape[1]) ?? 1;
+    offset += known;
+    return { input, length: known, offset: offset - known };
+  });
 }
 
 /** Nothing is ignored silently: regions need prompts, the graph's statistic, and at least one token each. */

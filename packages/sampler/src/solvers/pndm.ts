@@ -12,7 +12,7 @@ import { adamsBashforth } from './ipndm.js';
 import { loop } from './loop.js';
 import { combine, firstOrder, frame, type SolverOptions, type Step } from './solver.js';
 
-/** Options of PNDM. The last four reproduce diffusers' integer timesteps. */
+/** Options of PNDM. The last five reproduce diffusers' integer timesteps. */
 export interface PndmOptions extends SolverOptions {
   readonly skipPrk?: boolean;
   /** What is averaged: ε (default), or v = (α·x − D)/σ. */
@@ -23,6 +23,8 @@ export interface PndmOptions extends SolverOptions {
   readonly between?: (sigma: number, sigmaNext: number) => readonly [to: number, at: number];
   /** The σ that PLMS's second call assumes the first step started from. */
   readonly secondFrom?: number;
+  /** The σ of PLMS's second call, which the first step ends at and sigmas[1] is then taken for (diffusers, started in the middle of its list); 'none': no second call. */
+  readonly pair?: number | 'none';
 }
 
 /** PNDM: x `[B, …]` at sigmas[0] → x at the last σ. Throws SigmaRangeError for a grid that does not decrease. */
@@ -55,10 +57,11 @@ export function pndm(denoise: Denoise, x: Tensor, sigmas: Float64Array, options:
         const k4 = await stage(k3, sigmaNext, sigmaNext);
         return transfer(x, sigma, sigmaNext, [[1 / 6, past.value], [1 / 3, k2], [1 / 3, k3], [1 / 6, k4]]);
       }
-      if (skipPrk && known.length === 0 && sigmaNext > 0) {
-        const y = await own(transfer(x, sigma, to, [[1, past.value]]));
-        const second = await own(slope(y, await evaluate(y, sigmaNext), sigmaNext));
-        return transfer(x, options.secondFrom ?? sigma, sigmaNext, [[1 / 2, past.value], [1 / 2, second]]);
+      const pair = options.pair ?? sigmaNext;
+      if (skipPrk && known.length === 0 && pair !== 'none' && pair > 0) {
+        const y = await own(transfer(x, sigma, targets?.[index] ?? pair, [[1, past.value]]));
+        const second = await own(slope(y, await evaluate(y, pair), pair));
+        return transfer(x, options.secondFrom ?? sigma, pair, [[1 / 2, past.value], [1 / 2, second]]);
       }
       const used = [past, ...known];
       const weights = adamsBashforth[used.length - 1]!;

@@ -21,6 +21,8 @@ export interface RunOptions {
   /** LCM and TCD: how many steps distillation trained, and the part of them to use. */
   readonly originalSteps?: number;
   readonly strength?: number;
+  /** Image to image: how many of diffusers' first timesteps to leave out. */
+  readonly start?: number;
 }
 
 /** n + 1 values of σ, and the time of each but the last. */

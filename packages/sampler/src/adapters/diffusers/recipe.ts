@@ -1,4 +1,4 @@
-import { OptionError, type Denoise, type Denoiser, type Network, type Tensor } from '@ediffi/core';
+import { integer, OptionError, type Denoise, type Denoiser, type Network, type Tensor } from '@ediffi/core';
 import type { Noise, Resume, Step } from '../../solvers/solver.js';
 import type { Options, SchedulerClass } from './config.js';
 import type { RunOptions } from './grids.js';
@@ -60,11 +60,15 @@ export interface RecipeParts {
   readonly reading: NetworkPlan['reading'];
   readonly bound?: NetworkPlan['bound'];
   readonly boundary?: NetworkPlan['boundary'];
+  /** σ beyond the grid at which the network is called too. */
+  readonly further?: readonly number[];
   /** The timestep of a σ between grid points. */
   readonly between?: (sigma: number) => number;
   readonly run: (denoise: Denoise, x: Tensor, sigmas: Float64Array, options: { readonly noise?: Noise; readonly resume?: Resume; readonly planned?: number }) => AsyncGenerator<Step, Tensor, void>;
   /** The last σ stands twice on purpose: its step corrects. */
   readonly correctsLast?: boolean;
+  /** The grid begins where `start` says; otherwise `assemble` cuts it. */
+  readonly started?: boolean;
   /** The step options this class honours. */
   readonly takes?: readonly (keyof StepOptions)[];
 }
@@ -90,18 +94,20 @@ export function assemble(name: SchedulerClass, unused: readonly string[], parts:
     grid.shift();
     notes.push('diffusers repeats the first σ: its first step calls the network and changes nothing; it is left out');
   }
+  const start = parts.started ? 0 : integer('start', run.start ?? 0, 0, Math.max(0, grid.length - 2));
   const times = new Map<number, number>();
   parts.times.forEach((t, i) => times.set(parts.sigmas[i]!, t)); // of two equal σ at the start the second, at the end it does not matter
-  const sigmas = Float64Array.from(grid);
+  const whole = Float64Array.from(grid);
+  const sigmas = whole.slice(start);
   const timestep = (sigma: number): number => times.get(sigma) ?? parts.between?.(sigma) ?? parts.times.at(-1)!;
-  const positive = grid.filter((s) => s > 0);
+  const positive = [...parts.sigmas, ...(parts.further ?? [])].filter((s) => s > 0);
   const alpha = alphaOf[parts.form];
   return {
     name,
     solver: parts.solver,
     form: parts.form,
     sigmas,
-    timesteps: parts.timesteps,
+    timesteps: start > 0 ? parts.timesteps.slice(parts.timesteps.length > parts.times.length ? 2 * start : start) : parts.timesteps,
     listedSigmas: parts.listedSigmas,
     initialScale: parts.initialScale,
     notes,
@@ -109,6 +115,6 @@ export function assemble(name: SchedulerClass, unused: readonly string[], parts:
     alpha,
     timestep,
     denoiser: (network) => denoiserOf(network, { form: parts.form, range: [Math.min(...positive), Math.max(...positive)], reading: parts.reading, timestep, bound: parts.bound, boundary: parts.boundary }),
-    run: (denoise, x, options = {}) => parts.run(denoise, x, sigmas, { ...options, ...(planned !== sigmas.length - 1 && { planned }) }),
+    run: (denoise, x, options = {}) => parts.run(denoise, x, whole, { ...(start > 0 && { resume: { index: start } }), ...options, ...(planned !== whole.length - 1 && { planned }) }),
   };
 }

@@ -108,34 +108,54 @@ export const pndmRecipe: RecipeMaker = (options, run, name) => {
   const c = clock(options, run, name, false);
   const prediction = String(options['prediction_type']);
   if (prediction !== 'epsilon' && prediction !== 'v_prediction') throw new CapabilityError('prediction_type', `${name}: prediction_type must be epsilon or v_prediction`);
-  const skip = options['skip_prk_steps'] === true;
+  const average = prediction === 'epsilon' ? 'epsilon' : 'v';
   const ts = c.timesteps.filter((t) => t >= 0);
-  if (!skip && ts.length < 4) throw new OptionError('steps', ts.length, 'at least 4 with Runge–Kutta warm-up, or skip_prk_steps');
-  const targets = Float64Array.from(ts, (t) => c.sigma(t - c.stride));
-  const made = parts(options, name, c, targets.at(-1)!);
-  const even = targets.every((s, i) => s === made.sigmas[i + 1]);
+  if (options['skip_prk_steps'] === true) return plms(options, name, c, ts, average, run.start ?? 0);
+  if (ts.length < 4) throw new OptionError('steps', ts.length, 'at least 4 with Runge–Kutta warm-up, or skip_prk_steps');
+  const { made, targets, notes } = towards(options, name, c, ts);
   const half = Math.floor(c.stride / 2);
   const prk = ts.slice(0, 3).flatMap((t, i) => [t, ts[i + 1]! + half, ts[i + 1]! + half, ts[i + 1]!]);
   const middle = new Map(ts.slice(0, 3).map((t, i) => [c.sigma(t), { to: c.sigma(t - half), at: ts[i + 1]! + half }]));
   const timeAt = new Map([...middle.values()].map(({ at }) => [c.sigma(at), at]));
-  const listed = skip ? [ts[0]!, ts[1]!, ts[1]!, ...ts.slice(2)] : [...prk, ...ts.slice(3)];
   return {
     ...made,
-    timesteps: ts.length === 1 ? ts : listed,
+    timesteps: [...prk, ...ts.slice(3)],
     between: (sigma) => timeAt.get(sigma) ?? ts.at(-1)!,
-    notes: even ? [] : [uneven],
+    notes,
     solver: 'pndm',
-    run: (denoise, x, sigmas, extra) =>
-      pndm(denoise, x, sigmas, {
-        skipPrk: skip,
-        average: prediction === 'epsilon' ? 'epsilon' : 'v',
-        ...(!even && { targets }),
-        ...(skip && ts.length > 1 && { secondFrom: c.sigma(ts[1]! + c.stride) }),
-        between: (sigma) => [middle.get(sigma)!.to, c.sigma(middle.get(sigma)!.at)],
-        ...extra,
-      }),
+    run: (denoise, x, sigmas, extra) => pndm(denoise, x, sigmas, { average, ...(targets && { targets }), between: (sigma) => [middle.get(sigma)!.to, c.sigma(middle.get(sigma)!.at)], ...extra }),
   };
 };
+
+/** Timesteps as a grid, with the σ that diffusers really goes to where they are uneven. */
+function towards(options: Options, name: string, c: Clock, timesteps: readonly number[]): { made: ReturnType<typeof parts>; targets?: Float64Array; notes: string[] } {
+  const targets = Float64Array.from(timesteps, (t) => c.sigma(t - c.stride));
+  const made = parts(options, name, { ...c, timesteps: [...timesteps] }, targets.at(-1)!);
+  const even = targets.every((s, i) => s === made.sigmas[i + 1]);
+  return { made, ...(!even && { targets }), notes: even ? [] : [uneven] };
+}
+
+/** PNDM without Runge–Kutta: diffusers lists the second timestep twice, and started from the `start`-th entry pairs whichever two come first. */
+function plms(options: Options, name: string, c: Clock, ts: readonly number[], average: 'epsilon' | 'v', start: number): RecipeParts {
+  const list = (ts.length === 1 ? [...ts] : [ts[0]!, ts[1]!, ts[1]!, ...ts.slice(2)]).slice(start);
+  const [first, second, ...rest] = list;
+  if (first === undefined) throw new OptionError('start', start, `less than the ${ts.length} timesteps`);
+  const steps = second === undefined ? [first] : [first, ...(rest.length ? rest : [second])];
+  const { made, targets, notes } = towards(options, name, c, steps);
+  const [to, end] = second === undefined ? ['none' as const, made.sigmas] : [c.sigma(second), rest.length ? made.sigmas : made.sigmas.slice(0, 2)];
+  const uneven = targets ?? (second !== undefined && start > 0 ? Float64Array.from(steps, (t) => c.sigma(t - c.stride)) : undefined);
+  return {
+    ...made,
+    sigmas: end,
+    times: steps.slice(0, end.length - 1),
+    ...(second !== undefined && { further: [c.sigma(second)], between: (sigma: number) => (sigma === c.sigma(second) ? second : steps.at(-1)!) }),
+    timesteps: list,
+    started: true,
+    notes: [...notes, ...(start > 1 ? ['diffusers, started in the middle of its list, takes the picture after the first two calls for one at the third timestep; reproduced'] : [])],
+    solver: 'pndm',
+    run: (denoise, x, sigmas, extra) => pndm(denoise, x, sigmas, { skipPrk: true, average, pair: to, ...(uneven && { targets: uneven }), ...(second !== undefined && { secondFrom: c.sigma(second + c.stride) }), ...extra }),
+  };
+}
 
 function distilled(options: Options, run: FromDiffusersOptions, name: string): Clock {
   const total = Number(options['num_train_timesteps']);
