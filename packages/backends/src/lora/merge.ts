@@ -1,11 +1,10 @@
 /* W′ = W + Σ weight·(alpha/rank)·up·down, written into a graph's initializers before a session is made of it. */
-import { CapabilityError, finiteNumber, ModelError, type ModelSource } from '@ediffi/core';
+import { CapabilityError, finiteNumber, halfToNumber, ModelError, numberToHalf, type ModelSource } from '@ediffi/core';
 import { byteLength, externalTensors, type ExternalTensor } from '../graph/external.js';
 import { FLOAT, FLOAT16, parseModel, subgraphNodes, type Initializer, type Node, type OnnxModel } from '../graph/onnx.js';
 import { concat, field, fields, opening } from '../graph/wire.js';
 import { tensor } from '../graph/write.js';
 import { sourceGraph, type SourceGraph } from '../ort/source-graph.js';
-import { halfToNumber, numberToHalf } from '../reference/value.js';
 import type { Lora, LoraLayer, LoraPart } from './file.js';
 import { diffusersPath } from './sdxl-names.js';
 import { Targets, type Target } from './targets.js';

@@ -1,6 +1,5 @@
 /* safetensors: 8 bytes of length (little-endian), a JSON header, then the tensors' bytes. github.com/huggingface/safetensors#format */
-import { ModelError } from '@ediffi/core';
-import { halfToNumber } from '../reference/value.js';
+import { halfToNumber, ModelError } from '@ediffi/core';
 
 /** A tensor of a safetensors file. */
 export interface StoredTensor {
