@@ -14,7 +14,7 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['packages/*/src/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts'],
+    include: ['packages/*/src/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts', 'browser/**/*.test.ts'],
     setupFiles: ['scripts/vitest.setup.ts'],
     testTimeout: 60_000,
     maxWorkers: 2,

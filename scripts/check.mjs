@@ -13,9 +13,10 @@ const tsc = bin('typescript', 'bin/tsc');
 const checks = [
   ...['core', 'sampler', 'encoders', 'backends', 'model', 'ediffi'].map((name) => [`types of ${name}`, [tsc, '-p', `packages/${name}/tsconfig.json`]]),
   ['types of tests and examples', [tsc, '-p', 'tsconfig.tests.json']],
+  ['types of browser tests', [tsc, '-p', 'tsconfig.browser.json']],
   ['boundaries', ['scripts/check-boundaries.mjs']],
   ['docblocks', ['scripts/check-docblocks.mjs']],
-  ['lint', [bin('oxlint', 'bin/oxlint'), '--quiet', 'packages', 'scripts', 'examples', 'benchmarks']],
+  ['lint', [bin('oxlint', 'bin/oxlint'), '--quiet', 'packages', 'scripts', 'examples', 'benchmarks', 'browser']],
 ];
 
 /** Runs the checks; returns [passed, failed]. */

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { check } from './check.mjs';
+import { ensureChromium } from './chromium.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const require = createRequire(import.meta.url);
@@ -13,6 +14,11 @@ const vitest = join(dirname(require.resolve('vitest/package.json')), 'vitest.mjs
 
 let [passed, failed] = check();
 let skipped = 0;
+const chromium = ensureChromium(); // before the tests' clocks start
+if (chromium.fail) {
+  console.error(`✗ ${chromium.fail}`);
+  failed++;
+} else if (chromium.skip) console.log(`browser tests are skipped: ${chromium.skip}`);
 const folder = mkdtempSync(join(tmpdir(), 'ediffi-test-'));
 const report = join(folder, 'report.json');
 const run = spawnSync(process.execPath, [vitest, 'run', '--reporter=default', '--reporter=json', `--outputFile.json=${report}`], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });

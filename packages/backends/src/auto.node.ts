@@ -1,4 +1,5 @@
 import { CapabilityError, OptionError, type Backend } from '@ediffi/core';
+import type { OrtWebOptions } from './ort/web.js';
 
 /** Options of createBackend. */
 export interface AutoOptions {
@@ -6,6 +7,8 @@ export interface AutoOptions {
   readonly device?: 'auto' | 'cpu' | 'webgpu' | 'cuda' | 'reference';
   /** Threads inside one operator. */
   readonly threads?: number;
+  /** Browsers only: where the page serves ONNX Runtime from, for each of its builds that may be used. */
+  readonly files?: { readonly wasm?: OrtWebOptions; readonly webgpu?: OrtWebOptions };
 }
 
 const DEVICES = ['auto', 'cpu', 'webgpu', 'cuda', 'reference'];

@@ -45,6 +45,8 @@ export interface ConformanceOptions {
   readonly tolerance?: number;
   /** Why this backend works on the caller's thread or one call at a time, if it does: those cases are reported as skipped. */
   readonly blocking?: string;
+  /** Why this backend cannot compute in float16 here, if it cannot: that case is reported as skipped. */
+  readonly noFloat16?: string;
 }
 
 /** What is needed of a test runner; vitest, jest and node:test have it. */
@@ -75,7 +77,7 @@ async function slowInput(session: Session): Promise<Tensor> {
 }
 
 /** The cases, each on a fresh backend that is disposed afterwards. */
-export function backendCases(create: () => Backend | Promise<Backend>, { tolerance = 1e-5, blocking }: ConformanceOptions = {}): ConformanceCase[] {
+export function backendCases(create: () => Backend | Promise<Backend>, { tolerance = 1e-5, blocking, noFloat16 }: ConformanceOptions = {}): ConformanceCase[] {
   const withBackend = (name: string, work: (backend: Backend) => Promise<void>): ConformanceCase => ({
     name,
     async run() {
@@ -83,7 +85,8 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       await work(backend).finally(() => backend.dispose());
     },
   });
-  const free = (given: ConformanceCase): ConformanceCase => (blocking === undefined ? given : { ...given, skip: blocking });
+  const unless = (skip: string | undefined) => (given: ConformanceCase): ConformanceCase => (skip === undefined ? given : { ...given, skip });
+  const free = unless(blocking);
   const withSession = (name: string, model: () => ReturnType<typeof affine>, work: (session: Session, backend: Backend) => Promise<void>): ConformanceCase =>
     withBackend(name, async (backend) => work(await backend.load(model()), backend));
 
@@ -102,11 +105,13 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       close(y, [4, 6, 6, 4, 6, 9, 9, 6, 6, 9, 9, 6, 4, 6, 6, 4].map((n) => n * BOX_WEIGHT), tolerance, 'y');
     }),
     withSession('looks up int64 ids', lookup, async (session) => close(await output(session, { ids: int64([3, 1], [1, 2]) }, 'y'), [3, 30, 1, 10], 0, 'y')),
-    withSession('takes and gives float16 as raw bits', halves, async (session) => {
-      const y = await (await session.run({ x: hostTensor(Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x0001), [1, 4], 'float16') }))['y']!.toHost();
-      if (y.dtype !== 'float16' || !(y.data instanceof Uint16Array)) throw new Error(`y is ${y.dtype} in a ${y.data.constructor.name}`);
-      close(y.data, [0x4000, 0xc400, 0x3c00, 0x0002], 0, 'bits of 2x');
-    }),
+    unless(noFloat16)(
+      withSession('takes and gives float16 as raw bits', halves, async (session) => {
+        const y = await (await session.run({ x: hostTensor(Uint16Array.of(0x3c00, 0xc000, 0x3800, 0x0001), [1, 4], 'float16') }))['y']!.toHost();
+        if (y.dtype !== 'float16' || !(y.data instanceof Uint16Array)) throw new Error(`y is ${y.dtype} in a ${y.data.constructor.name}`);
+        close(y.data, [0x4000, 0xc400, 0x3c00, 0x0002], 0, 'bits of 2x');
+      }),
+    ),
     withSession('leaves feeds usable and unchanged', affine, async (session) => {
       const x = row([1, 2, 3, 4]);
       await session.run({ x });

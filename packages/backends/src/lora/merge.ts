@@ -4,7 +4,8 @@ import { byteLength, externalTensors, type ExternalTensor } from '../graph/exter
 import { FLOAT, FLOAT16, parseModel, subgraphNodes, type Initializer, type Node, type OnnxModel } from '../graph/onnx.js';
 import { concat, field, fields, opening } from '../graph/wire.js';
 import { tensor } from '../graph/write.js';
-import { sourceGraph, type SourceGraph } from '../ort/source-graph.js';
+import type { SourceGraph } from '../ort/memory-graph.js';
+import { sourceGraph } from '../ort/source-graph.js';
 import type { Lora, LoraLayer, LoraPart } from './file.js';
 import { diffusersPath } from './sdxl-names.js';
 import { Targets, type Target } from './targets.js';

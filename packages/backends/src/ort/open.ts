@@ -1,7 +1,7 @@
-/* What the worker needs to open a model: bytes or a path, buffers to move, session options. */
-import { BackendError, integer, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
+/* What a worker needs to open a model: bytes, buffers to move, session options. */
+import { BackendError, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
 import { instrument, type Instrumented } from '../graph/instrument.js';
-import { sourceGraph } from './source-graph.js';
+import type { SourceGraph } from './memory-graph.js';
 
 /** A request for the worker's `create`. */
 export interface Opening {
@@ -14,28 +14,20 @@ export interface Opening {
 /** Whether a graph is to be changed before it is loaded. */
 export const wantsInstruments = (options: Instrumentation | undefined): options is Instrumentation => Boolean(options?.regions || options?.maps);
 
-/** Reads, verifies and instruments. What lies on disk and has no hash to compare is read without its weights: the runtime fetches those itself. */
-export async function opening(source: ModelSource, load: LoadOptions, defaults: { readonly threads?: number; readonly spinning?: boolean }): Promise<Opening> {
-  const threads = integer('threads', load.threads ?? defaults.threads ?? 1, 1, 256);
+/** Reads by `graphOf`, and instruments; `options` are the runtime's, given the folder of the weights. */
+export async function opening(source: ModelSource, load: LoadOptions, graphOf: (source: ModelSource) => Promise<SourceGraph>, options: (folder?: string) => Readonly<Record<string, unknown>>): Promise<Opening> {
   const transfer: ArrayBuffer[] = [];
   const owned = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
     const own = new Uint8Array(bytes); // the caller's stay valid; a copy that moves is one copy, a message would be two
     transfer.push(own.buffer);
     return own;
   };
-  const { bytes: graph, folder, external } = await sourceGraph(source);
+  const { bytes: graph, folder, external } = await graphOf(source);
   const changed = wantsInstruments(load.instrument) ? instrument(graph, load.instrument, source.name) : undefined;
   const model = changed?.bytes ?? owned(graph);
   if (changed) transfer.push(changed.bytes.buffer);
-  const options = {
-    executionProviders: ['cpu'],
-    intraOpNumThreads: threads,
-    interOpNumThreads: 1,
-    logSeverityLevel: 3,
-    ...(external.length && { externalData: external.map(({ path, data }) => ({ path, data: owned(data) })) }),
-    extra: { session: { intra_op: { allow_spinning: defaults.spinning ? '1' : '0' }, ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }) } },
-  };
-  return { model, options, transfer, ...(changed && { changed }) };
+  const externalData = external.map(({ path, data }) => ({ path, data: owned(data) }));
+  return { model, options: { ...options(folder), logSeverityLevel: 3, ...(external.length && { externalData }) }, transfer, ...(changed && { changed }) };
 }
 
 /** ONNX Runtime's refusal to open a file, as the error that says whose fault it is. */

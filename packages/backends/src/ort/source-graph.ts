@@ -2,35 +2,21 @@
 import { ModelError, type ModelSource } from '@ediffi/core';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { checkExtent, externalTensors, type ExternalTensor } from '../graph/external.js';
+import { externalTensors, type ExternalTensor } from '../graph/external.js';
 import { readGraphFile } from './graph-file.js';
+import { externalOf, withExternal, type SourceGraph } from './memory-graph.js';
 import { verifiedBytes } from './source.js';
 import { placed } from './weights.js';
-
-/** A checked graph. */
-export interface SourceGraph {
-  readonly bytes: Uint8Array;
-  /** Where its weights are, unless they are inside or in memory. */
-  readonly folder?: string;
-  /** Files of weights in memory, by the name that the graph has for them. */
-  readonly external: readonly { readonly path: string; readonly data: Uint8Array }[];
-  /** The bytes of weights that lie outside the graph. */
-  read(tensor: ExternalTensor): Promise<Uint8Array>;
-}
 
 /** Reads and checks a graph. What lies on disk and has no hash to compare is read without its weights. Rejects with ModelError. */
 export async function sourceGraph(source: ModelSource): Promise<SourceGraph> {
   const { name, path, sha256 } = source;
-  const external: { readonly path: string; readonly data: Uint8Array }[] = [];
-  for (const { path, bytes } of source.externalData ?? []) if (bytes) external.push({ path, data: await bytes() });
+  const external = await externalOf(source);
   const folder = source.folder ?? (path === undefined ? undefined : dirname(path));
   if (path !== undefined && sha256 === undefined && !external.length) return onDisk(await readGraphFile(path, folder!, name));
   const bytes = await verifiedBytes(source);
-  const tensors = externalTensors(bytes, name);
-  if (tensors.length && !external.length && folder !== undefined) return onDisk(await placed(new Uint8Array(bytes), folder, name));
-  const dataOf = (tensor: ExternalTensor): Uint8Array | undefined => external.find((file) => file.path === tensor.location)?.data;
-  for (const tensor of tensors) checkExtent(tensor, dataOf(tensor)?.length, name);
-  return { bytes, external, read: async (tensor) => dataOf(tensor)!.subarray(tensor.offset, tensor.offset + tensor.length) };
+  if (!external.length && folder !== undefined && externalTensors(bytes, name).length) return onDisk(await placed(new Uint8Array(bytes), folder, name));
+  return withExternal(bytes, external, name);
 }
 
 function onDisk({ bytes, folder }: { readonly bytes: Uint8Array; readonly folder: string }): SourceGraph {

@@ -1,6 +1,5 @@
 import { BackendError, DisposedError, type Abort } from '@ediffi/core';
-import { Worker } from 'node:worker_threads';
-import { workerSource } from './worker-source.js';
+import type { Answer, Port, PortEvents } from './port.js';
 
 interface Call {
   readonly message: Readonly<Record<string, unknown>>;
@@ -9,32 +8,26 @@ interface Call {
   readonly reject: (reason: unknown) => void;
 }
 
-interface Answer {
-  readonly result?: unknown;
-  readonly error?: string;
-}
-
 /**
- * A worker thread that answers requests in order. One request at a time is with the worker, the others wait here, so that an aborted
- * one that has not begun is never computed. The process stays alive only while a request is open.
+ * A worker that answers requests in order. One request at a time is with the worker, the others wait here, so that an aborted
+ * one that has not begun is never computed, and WebGPU never sees two calls at once.
  */
 export class Thread {
-  readonly #worker: Worker;
+  readonly #port: Port;
   #active: Call | undefined;
   #waiting: Call[] = [];
   #gone: Error | undefined;
   #ended: Promise<void> | undefined;
 
   constructor(
-    runtime: string,
+    open: (events: PortEvents) => Port,
+    readonly backend: string,
     readonly name: string,
   ) {
-    // No inherited flags: `node --input-type=module` or a loader of the host would change what the worker's source means.
-    this.#worker = new Worker(workerSource, { eval: true, execArgv: [], workerData: { runtime }, name: `ediffi ${name}`.slice(0, 64) });
-    this.#worker.unref();
-    this.#worker.on('message', (answer: Answer) => this.#settle(answer));
-    this.#worker.on('error', (error) => this.#fail(new BackendError('ort-node', `${name}: the worker thread died: ${error.message} — load the model again`, {}, { cause: error })));
-    this.#worker.on('exit', (code) => this.#fail(new BackendError('ort-node', `${name}: the worker thread ended (exit code ${code}) — load the model again`)));
+    this.#port = open({
+      answer: (answer) => this.#settle(answer),
+      gone: (why, cause) => this.#fail(new BackendError(backend, `${name}: ${why} — load the model again`, {}, { cause })),
+    });
   }
 
   /** Sends a request, moving the buffers in `transfer`. On abort rejects with the signal's reason at once and drops the late answer. */
@@ -57,7 +50,7 @@ export class Thread {
     });
   }
 
-  /** Rejects what is open with DisposedError, lets the worker finish its request, frees the session and ends the thread. Idempotent. */
+  /** Rejects what is open with DisposedError, lets the worker finish its request, and ends the thread. Idempotent. */
   end(): Promise<void> {
     return (this.#ended ??= this.#finish());
   }
@@ -67,29 +60,26 @@ export class Thread {
       const disposed = new DisposedError(this.name);
       for (const call of [...(this.#active ? [this.#active] : []), ...this.#waiting]) call.reject(disposed);
       this.#waiting = [];
-      const released = this.ask('release').catch(() => undefined);
+      const released = this.ask('end').catch(() => undefined);
       this.#gone = disposed;
       await released;
     }
-    await this.#worker.terminate();
+    await this.#port.end();
   }
 
   #advance(): void {
     if (this.#active) return;
     this.#active = this.#waiting.shift();
-    if (!this.#active) {
-      this.#worker.unref();
-      return;
-    }
-    this.#worker.ref();
-    this.#worker.postMessage(this.#active.message, this.#active.transfer);
+    this.#port.busy(this.#active !== undefined);
+    if (this.#active) this.#port.post(this.#active.message, this.#active.transfer);
   }
 
-  #settle({ result, error }: Answer): void {
+  #settle({ result, error, lost }: Answer): void {
+    if (lost !== undefined) return this.#fail(new BackendError(this.backend, `${this.name}: ${lost}`));
     const call = this.#active;
     this.#active = undefined;
     if (error === undefined) call?.resolve(result);
-    else call?.reject(new BackendError('ort-node', `${this.name}: ${error}`));
+    else call?.reject(new BackendError(this.backend, `${this.name}: ${error}`));
     this.#advance();
   }
 

@@ -1,24 +1,25 @@
 /*
- * What runs inside each worker thread, as source text: it needs no file of its own, so it works from dist, from src under a test runner,
- * and in bundles. One worker holds one session, because sessions cannot move between threads and onnxruntime-node blocks its thread.
- * The other side sends one request at a time.
+ * What runs inside the workers, as source text: it needs no file of its own, so it works from dist, from src under a test runner, and in
+ * every bundler. The other side sends one request at a time.
  */
-export const workerSource = `
-const { parentPort, workerData } = require('node:worker_threads');
-const ort = require(workerData.runtime);
-let session;
+
+/** Requests and their answers; `ort` is the runtime, `post` sends. Sessions are told apart by number. */
+export const actionsSource = `
+const sessions = new Map();
 const info = (metadata) => metadata.map((m) => ({ name: m.name, dtype: m.type, shape: m.isTensor ? [...m.shape] : [] }));
-// Node 24 has Float16Array; on our side float16 is raw bits in every version.
+// Newer JavaScript has Float16Array; on our side float16 is raw bits in every version.
 const bits = (data) => (data.constructor.name === 'Float16Array' ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data);
 const actions = {
-  async create({ model, options }) {
-    session = await ort.InferenceSession.create(model, options);
+  async create({ id, model, options }) {
+    const session = await ort.InferenceSession.create(model, options);
+    sessions.set(id, session);
+    await created();
     return [{ inputs: info(session.inputMetadata), outputs: info(session.outputMetadata) }, []];
   },
-  async run({ feeds }) {
+  async run({ id, feeds }) {
     const inputs = {};
     for (const name in feeds) inputs[name] = new ort.Tensor(feeds[name].dtype, feeds[name].data, feeds[name].shape);
-    const results = await session.run(inputs);
+    const results = await sessions.get(id).run(inputs);
     const outputs = {};
     const transfer = [];
     for (const name in results) {
@@ -29,13 +30,18 @@ const actions = {
     }
     return [outputs, transfer];
   },
-  async release() {
+  async release({ id }) {
+    const session = sessions.get(id);
+    sessions.delete(id);
     await session?.release();
-    session = undefined;
+    return [true, []];
+  },
+  async end() {
+    for (const id of [...sessions.keys()]) await actions.release({ id });
     return [true, []];
   },
 };
-parentPort.on('message', async ({ action, ...request }) => {
+async function act({ action, ...request }) {
   let answer, transfer;
   try {
     [answer, transfer] = await actions[action](request);
@@ -44,9 +50,9 @@ parentPort.on('message', async ({ action, ...request }) => {
     [answer, transfer] = [{ error: String((error && error.message) || error) }, []];
   }
   try {
-    parentPort.postMessage(answer, transfer);
+    post(answer, transfer);
   } catch {
-    parentPort.postMessage(answer); // a buffer in the runtime's own memory cannot move: copied
+    post(answer, []); // a buffer in the runtime's own memory cannot move: copied
   }
-});
+}
 `;

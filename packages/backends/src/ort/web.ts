@@ -1,0 +1,71 @@
+/* What the two browser backends share: the runtime's files, threads, sessions in Web Workers. */
+import { cpu, integer, OptionError, type Backend, type Device } from '@ediffi/core';
+import { ortBackend } from './backend.js';
+import { memoryGraph } from './memory-graph.js';
+import { opening } from './open.js';
+import { Thread } from './thread.js';
+import { webPort } from './web-port.js';
+
+/** Where the page serves ONNX Runtime from; nothing is fetched from elsewhere. */
+export interface OrtWebOptions {
+  /** URL of onnxruntime-web's module: `ort.wasm.bundle.min.mjs`, or `ort.webgpu.bundle.min.mjs` for WebGPU. Relative to the page. */
+  readonly runtime: string | URL;
+  /** URL of its WebAssembly: `ort-wasm-simd-threaded.wasm`, or `ort-wasm-simd-threaded.asyncify.wasm` for WebGPU. Default: beside `runtime`. */
+  readonly wasm?: string | URL;
+  /** Threads inside one operator, where the page is cross-origin isolated; elsewhere there is one. Default: half of the processors, at most 4. */
+  readonly threads?: number;
+}
+
+interface Page {
+  readonly crossOriginIsolated?: boolean;
+  readonly navigator?: { readonly hardwareConcurrency?: number };
+  readonly document?: { readonly baseURI: string };
+  readonly location?: { readonly href: string };
+}
+
+/** The threads that this page can have, and how to say it. */
+export function threadsHere(wanted: number | undefined, page: Page = globalThis as Page): { readonly threads: number; readonly text: string } {
+  if (wanted !== undefined) integer('threads', wanted, 1, 256);
+  if (!page.crossOriginIsolated) return { threads: 1, text: `1 thread${wanted !== 1 ? ', for the page is not cross-origin isolated' : ''}` };
+  const threads = wanted ?? Math.max(1, Math.min(4, Math.floor((page.navigator?.hardwareConcurrency ?? 2) / 2)));
+  return { threads, text: `${threads} thread${threads === 1 ? '' : 's'}` };
+}
+
+function absolute(option: string, url: string | URL): string {
+  const { document, location } = globalThis as Page;
+  try {
+    return new URL(url, document?.baseURI ?? location?.href).href; // a worker made from text has no place of its own to be relative to
+  } catch {
+    throw new OptionError(option, url, 'a URL of this page');
+  }
+}
+
+/** A backend on one execution provider of onnxruntime-web. `shared`: all sessions in one worker. */
+export function webBackend(name: string, provider: 'wasm' | 'webgpu', options: OrtWebOptions, shared: boolean): Backend {
+  const { threads, text } = threadsHere(options.threads);
+  if (options.runtime === undefined) throw new OptionError('runtime', options.runtime, `the URL of onnxruntime-web's ort.${provider}.bundle.min.mjs`);
+  const files = { runtime: absolute('runtime', options.runtime), ...(options.wasm !== undefined && { wasm: absolute('wasm', options.wasm) }) };
+  const device: Device = { ...cpu, id: `${provider}, ${text}` };
+  const start = async (label: string): Promise<Thread> => {
+    const thread = new Thread((events) => webPort(label, events), name, label);
+    await thread.ask('open', { ...files, threads }).catch((error: unknown) => {
+      void thread.end();
+      throw error;
+    });
+    return thread;
+  };
+  let one: Promise<Thread> | undefined;
+  return ortBackend({
+    name,
+    device,
+    opening: (model, load) => opening(model, load, memoryGraph, () => ({ executionProviders: [provider] })),
+    thread(label) {
+      if (!shared) return start(label);
+      one ??= start(name);
+      one.catch(() => (one = undefined));
+      return one;
+    },
+    shared,
+    end: async () => (await one?.catch(() => undefined))?.end(),
+  });
+}
