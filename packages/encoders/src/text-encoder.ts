@@ -1,5 +1,5 @@
 import { float32, floats, int64, ModelError, ShapeError, shapeText, type Abort, type PromptEmbedding, type PromptEncoder, type Session } from '@ediffi/core';
-import { PromptTokenizer } from './tokenizer.js';
+import { PromptTokenizer } from './text/tokenizer.js';
 
 /** What the graph of a text encoder calls its values. */
 export interface TextGraphNames {

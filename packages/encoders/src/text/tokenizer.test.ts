@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { PromptTokenizer } from './tokenizer.js';
 
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'));
-const json = { t5: read('../../model/tokenizers/t5-tokenizer.json') as object, clip: read('../../model/tokenizers/clip-tokenizer.json') as object };
+const json = { t5: read('../../../model/tokenizers/t5-tokenizer.json') as object, clip: read('../../../model/tokenizers/clip-tokenizer.json') as object };
 const t5 = new PromptTokenizer(json.t5, { length: 32 });
 const clip = new PromptTokenizer(json.clip, { length: 24 });
 const pieces = (prompt: string, tokenizer: PromptTokenizer): string[] => tokenizer.encode(prompt).spans.map(({ start, end }) => prompt.slice(start, end));
