@@ -25,9 +25,19 @@ export interface Site {
   readonly segments: readonly Segment[];
 }
 
+/** One attention of the picture to itself that is spelled out. */
+export interface SelfSite {
+  readonly softmax: Node;
+  /** The product of the weights with V. */
+  readonly product: Node;
+  readonly stride: number;
+  readonly rank: number;
+}
+
 /** What the graph holds. */
 export interface Analysis {
   readonly sites: readonly Site[];
+  readonly selfSites: readonly SelfSite[];
   readonly selfAttentions: number;
   readonly image: GraphValue;
   readonly texts: readonly GraphValue[];
@@ -63,11 +73,12 @@ export function analyse(model: OnnxModel, name = 'graph', names: GraphInputs = {
     const inlined = model.functions ? '; the model has local functions: inline them first (onnx.inliner.inline_local_functions)' : '';
     throw new CapabilityError('regions', `${name}: no picture-query × text-key attention found (${walk.selfAttentions} self-attentions; looked for MatMul → Softmax → MatMul with queries from '${image.name}' and keys from ${texts.map((t) => `'${t.name}'`).join(', ')})${inlined}`, { code: 'NO_CROSS_ATTENTION' });
   }
-  return { sites: walk.sites, selfAttentions: walk.selfAttentions, image, texts, warnings: [...walk.warnings], constants: walk.constants, rankOf: (tensor) => walk.rankOf(tensor) };
+  return { sites: walk.sites, selfSites: walk.selfSites, selfAttentions: walk.selfAttentions, image, texts, warnings: [...walk.warnings], constants: walk.constants, rankOf: (tensor) => walk.rankOf(tensor) };
 }
 
 class Walk {
   readonly sites: Site[] = [];
+  readonly selfSites: SelfSite[] = [];
   readonly warnings = new Set<string>();
   readonly constants: Constants;
   selfAttentions = 0;
@@ -125,7 +136,7 @@ class Walk {
       case 'MatMul':
       case 'FusedMatMul':
       case 'Einsum':
-        return first && second ? this.#product(first, second) : (first ?? second);
+        return first && second ? this.#product(first, second, node) : (first ?? second);
       case 'Cast':
         return first && { ...first, type: node.attributes.get('to')?.i ?? first.type };
       case 'Softmax':
@@ -193,10 +204,12 @@ class Walk {
     return label.kind === 'img' ? { ...label, stride: label.stride * factor } : label;
   }
 
-  #product(a: Label, b: Label): Label | undefined {
+  #product(a: Label, b: Label, product: Node): Label | undefined {
     if (a.kind === 'scores' && a.softmax) {
-      if (a.key.kind === 'img') this.selfAttentions++;
-      else this.#record(a, a.softmax, a.key);
+      if (a.key.kind === 'img') {
+        this.selfAttentions++;
+        this.selfSites.push({ softmax: a.softmax.node, product, stride: a.query.kind === 'joint' ? a.query.image.stride : a.query.stride, rank: a.softmax.rank });
+      } else this.#record(a, a.softmax, a.key);
       return a.query.kind === 'joint' ? { ...a.query, rank: a.rank, axis: a.rank - 2, merged: a.rank === 3, type: a.type } : { ...a.query, rank: a.rank, type: a.type };
     }
     const rank = Math.max(a.rank, b.rank);

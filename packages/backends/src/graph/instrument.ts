@@ -1,10 +1,11 @@
 /* Paint-with-words and attention maps on a plain export: bias.ts says what is inserted, here it is spliced into the file. */
-import { CapabilityError, type GraphSites, type Instrumentation } from '@ediffi/core';
+import { CapabilityError, integer, type GraphSites, type Instrumentation } from '@ediffi/core';
 import { analyse, type GraphInputs, type Site } from './analysis.js';
 import { biased, headMean } from './bias.js';
 import { Emitter, PREFIX } from './emit.js';
 import { opened } from './expand.js';
 import { parseModel, type Node } from './onnx.js';
+import { sliceQueries } from './slices.js';
 import { concat, field, fields, opening } from './wire.js';
 import { valueInfo } from './write.js';
 
@@ -21,8 +22,8 @@ const MAX_BYTES = 2 ** 31 - 1;
 
 /**
  * The graph with inputs `regions_s<stride>` `[1 or B, 1 or heads, tokens, T]`, `regions_strength` `[1 or B, 1, 1, 1]` and outputs
- * `attention_s<stride>` `[B, tokens, T]` (or `attention_<layer>_s<stride>`) as asked. Untouched bytes stay as they are. Throws ModelError
- * for what is no ONNX file, CapabilityError with a `detail.code` for what cannot be done exactly.
+ * `attention_s<stride>` `[B, tokens, T]` (or `attention_<layer>_s<stride>`) as asked, and with self-attention in slices. Untouched bytes
+ * stay as they are. Throws ModelError for what is no ONNX file, CapabilityError with a `detail.code` for what cannot be done exactly.
  */
 export function instrument(bytes: Uint8Array, options: Instrumentation & GraphInputs, name = 'graph'): Instrumented {
   if (bytes.length >= MAX_BYTES) throw new CapabilityError('regions', `${name}: ${bytes.length} bytes in one file, protobuf ends at 2 GiB — save it with external data`, { code: 'TOO_LARGE' });
@@ -41,11 +42,12 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
   const head = emit.take();
   const replaced = new Map<number, Uint8Array[]>();
   const maps = new Map<number, string[]>();
-  for (const site of sites) {
+  for (const site of options.regions || options.maps ? sites : []) {
     const map = changed(emit, site);
     if (watched.includes(site.stride)) maps.set(site.stride, [...(maps.get(site.stride) ?? []), map]);
     replaced.set(site.node.raw.byteOffset, emit.take());
   }
+  if (options.slices !== undefined) sliceQueries(emit, analysis, model.nodes, integer('slices', options.slices, 1, 256), replaced, name);
   const outputs = strides.flatMap((stride) => mapOutputs(emit, stride, maps.get(stride) ?? [], options.maps === 'layer'));
   const tail = emit.take();
 

@@ -11,6 +11,8 @@ export interface Instrumentation {
   readonly statistic?: 'max' | 'std';
   /** Add outputs `attention_s<stride>` (mean over heads and layers), of these strides only when a list is given, or one per layer. */
   readonly maps?: boolean | 'layer' | readonly number[];
+  /** Compute self-attention of the finest resolution in that many runs of queries: the same result but for rounding, with that fraction of its memory. Default 1. */
+  readonly slices?: number;
 }
 
 /** Options of Backend.load. */
