@@ -1,4 +1,4 @@
-"""Procedural backgrounds: ten plain colours and ten scenes, in every style, at 64 and 128 px."""
+"""Procedural backgrounds: ten plain colours and ten scenes, in every style, at 64, 128 and 256 px."""
 
 import numpy as np
 from scipy import ndimage
@@ -138,7 +138,7 @@ def reduced(image, size):
     return (np.clip(image, 0, 255).reshape(size, k, size, k, 3).mean((1, 3)) + 0.5).astype(np.uint8)
 
 
-def paint_backgrounds(styles, rng, variants=10):
+def paint_backgrounds(styles, rng, scales=(1, 2), variants=10):
     """{(background, style): {scale: [uint8 picture, …]}} at 64·scale px."""
     made = {}
     for background in BACKGROUNDS:
@@ -147,6 +147,6 @@ def paint_backgrounds(styles, rng, variants=10):
             image = np.clip(plain(rng, background[6:]) if is_plain else PAINTERS[background](rng), 0, 255)
             for style in styles:
                 full = restyle(rng, image, style, is_plain)
-                for scale in (1, 2):
+                for scale in scales:
                     made.setdefault((background, style), {}).setdefault(scale, []).append(reduced(full, 64 * scale))
     return made

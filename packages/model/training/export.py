@@ -18,9 +18,8 @@ from onnx import numpy_helper
 
 import tokenizer_files
 from encoders import ClipImage, ClipText, T5Encoder
-from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, Base, SuperResolution
+from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for
 
-BASE_CHANNELS, SR_CHANNELS = (64, 128, 192), (64, 96, 128)
 OPSET = 18
 
 
@@ -41,9 +40,10 @@ def example(kind, batch=2):
         return {"pixel_values": torch.rand(batch, 3, 32, 32) * 2 - 1}
     if kind.startswith("base"):
         return {"sample": torch.randn(batch, 3, 32, 32), "c_noise": torch.linspace(-0.5, 0.5, batch), **conditioning(batch)}
+    low = 64 if kind.startswith("sr2") else 32
     return {
         "sample": torch.randn(batch, 3, 128, 128), "c_noise": torch.linspace(-0.5, 0.5, batch),
-        "low_res": torch.randn(batch, 3, 32, 32), "augmentation": torch.full((batch,), 0.05), **conditioning(batch),
+        "low_res": torch.randn(batch, 3, low, low), "augmentation": torch.full((batch,), 0.05), **conditioning(batch),
     }
 
 
@@ -111,8 +111,7 @@ def networks(run, card, tokenizers):
     for stage in card["stages"]:
         for expert in stage["experts"]:
             name = expert["file"].removesuffix(".onnx")
-            kind = SuperResolution(channels=SR_CHANNELS) if name.startswith("sr") else Base(channels=BASE_CHANNELS)
-            made[name] = load(kind, f"{name}.pt")
+            made[name] = load(network_for(name), f"{name}.pt")
     return made
 
 

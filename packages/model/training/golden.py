@@ -34,7 +34,7 @@ def small(kind):
         if name in inputs:
             inputs[name][1] = 0  # the second row is unconditional
     if kind.startswith("sr"):
-        inputs |= {"sample": inputs["sample"][..., :64, :64], "low_res": inputs["low_res"][..., :16, :16]}
+        inputs |= {"sample": inputs["sample"][..., :64, :64], "low_res": inputs["low_res"][..., : inputs["low_res"].shape[-1] // 2, : inputs["low_res"].shape[-1] // 2]}
     return {k: v.contiguous() for k, v in inputs.items()}
 
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from train import Conditioner, network_for
-from unet import precondition
+from train import Conditioner
+from unet import network_for, precondition
 
 PROMPTS = json.loads((Path(__file__).parent.parent / "prompts.json").read_text())
 

@@ -170,15 +170,15 @@ def shrink(image, size, style):
     return (np.clip(out, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def object_sprites(name, art, styles, colorable):
-    """{(style, object, color): {size: {scale: premultiplied sprite}}} at scales 1 (64 px scenes) and 2 (128 px)."""
+def object_sprites(name, art, styles, colorable, scales):
+    """{(style, object, color): {size: {scale: premultiplied sprite}}}; scale 1 is for scenes of 64 px, 2 of 128, 4 of 256."""
     rng = np.random.default_rng(sum(map(ord, name)))
     made = {}
     for style in styles:
         source = square(load_art(art, STYLES[style][0], OBJECTS[name]))
         for color in [None, *(HUES if name in colorable else [])]:
             master = restyle(source if color is None else recolor(source, HUES[color]), style, rng)
-            made[style, name, color] = {z: {s: shrink(master, z * s, style) for s in (1, 2)} for z in SIZES}
+            made[style, name, color] = {z: {s: shrink(master, z * s, style) for s in scales} for z in SIZES}
     return made
 
 
@@ -186,8 +186,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--art", type=Path, required=True, help="folder whose node_modules holds the art packages")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--scales", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
-    job = partial(object_sprites, art=arguments.art / "node_modules", styles=list(WORLD["styles"]), colorable=WORLD["colorable"])
+    job = partial(object_sprites, art=arguments.art / "node_modules", styles=list(WORLD["styles"]), colorable=WORLD["colorable"], scales=arguments.scales)
     sprites = {}
     with Pool() as pool:
         for made in pool.imap_unordered(job, WORLD["objects"]):

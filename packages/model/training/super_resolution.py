@@ -1,40 +1,48 @@
-"""Training pairs of the ×4 stage: what it sees and what it must add."""
+"""Training pairs of the super-resolution stages: what they see and what they must add."""
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-FACTOR = 4
+NOISE = {4: 0.25, 2: 0.1}  # by factor: the strongest noise added to the input
 
 
-def shrink(pictures):
+def shrink(pictures, factor):
     """Area average, the way the base's training pictures were made."""
-    return F.avg_pool2d(pictures, FACTOR)
+    return F.avg_pool2d(pictures, factor)
 
 
-def enlarge(small):
+def enlarge(small, factor):
     """Bilinear, half-pixel: what the SDK adds the residual to."""
-    return F.interpolate(small, scale_factor=float(FACTOR), mode="bilinear", align_corners=False)
+    return F.interpolate(small, scale_factor=float(factor), mode="bilinear", align_corners=False)
 
 
-def degrade(small, rng):
-    """What a base gets wrong: blur on some pictures, then noise of a known strength (Imagen's augmentation).
+def blur(x):
+    return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
+
+def degrade(small, rng, factor):
+    """What the stage before gets wrong: blur on some pictures, then noise of a known strength (Imagen's augmentation).
+
+    The stage before the ×2 stage is itself super-resolution: its edges are softer by several pixels, so that the blur is wider.
     Returns (degraded [B,3,H,W], strength [B]).
     """
     n = len(small)
-    amount = torch.from_numpy(rng.uniform(0, 0.6, n) * (rng.random(n) < 0.5)).float().to(small.device)
-    blurred = F.avg_pool2d(F.pad(small, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    small = torch.lerp(small, blurred, amount.view(-1, 1, 1, 1))
-    strength = torch.from_numpy(rng.uniform(0, 0.25, n)).float().to(small.device)
-    return small + strength.view(-1, 1, 1, 1) * torch.randn_like(small), strength
+    column = lambda values: torch.from_numpy(values).float().to(small.device).view(-1, 1, 1, 1)
+    amount = column(rng.uniform(0, 0.6, n) * (rng.random(n) < 0.5))
+    small = torch.lerp(small, blur(small), amount)
+    if factor == 2:
+        amount = column(rng.uniform(0, 1, n) * (rng.random(n) < 0.5))
+        small = torch.lerp(small, blur(blur(small)), amount)
+    strength = rng.uniform(0, NOISE[factor], n)
+    return small + column(strength) * torch.randn_like(small), torch.from_numpy(strength).float().to(small.device)
 
 
-def residual_batch(pictures, rng, scale):
-    """[B,3,128,128] → (residual / scale, [low_res, augmentation], clean small picture).
+def residual_batch(pictures, rng, scale, factor):
+    """[B,3,H,W] → (residual / scale, [low_res, augmentation], clean small picture).
 
     The residual is taken to the enlarged *degraded* picture: the stage also mends what degradation did.
     """
-    small = shrink(pictures)
-    low, strength = degrade(small, rng)
-    return (pictures - enlarge(low)) / scale, [low, strength], small
+    small = shrink(pictures, factor)
+    low, strength = degrade(small, rng, factor)
+    return (pictures - enlarge(low, factor)) / scale, [low, strength], small

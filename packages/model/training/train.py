@@ -3,6 +3,7 @@
     python train.py base --run DIR --data DATA32 --minutes 60 --workers 2
     python train.py base-high --parent base --interval 2.67 40 --run DIR --data DATA32 --minutes 6
     python train.py sr1 --run DIR --data DATA128 --minutes 20
+    python train.py sr2 --run DIR --data CROPS256 --minutes 50 --residual-scale 0.1
 
 EDM loss (arXiv 2206.00364), ln σ ~ N(mean, std²) truncated to --interval for an expert; AdamW, EMA, gradient clip;
 bf16 autocast. --workers processes average their gradients (one thread each: on two cores faster and steadier than
@@ -25,9 +26,8 @@ import torch.multiprocessing as multiprocessing
 import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, load_encoders, pad_ids, to_pixels
-from export import BASE_CHANNELS, SR_CHANNELS
 from super_resolution import residual_batch
-from unet import CLIP_LENGTH, T5_LENGTH, Base, SuperResolution, edm_loss
+from unet import CLIP_LENGTH, T5_LENGTH, edm_loss, network_for
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
 UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
@@ -76,26 +76,29 @@ def learning_rate(args, progress, step):
 
 
 class Data:
-    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use."""
+    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small."""
 
     def __init__(self, folder):
+        self.whole = np.load(folder / "whole.npy", mmap_mode="r") if (folder / "whole.npy").exists() else None
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
 
     def batch(self, rng, n, device, say_style):
+        """(pictures, what the image encoder sees or None for the pictures themselves, captions)."""
         i = np.sort(rng.integers(len(self.scenes), size=n))
-        return to_pixels(self.pictures[i]).to(device), [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
+        whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
+        return to_pixels(self.pictures[i]).to(device), whole, [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
 
 
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
     with_image = (rng.random(n) >= DROP["image"]) & drop
-    pictures, captions = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
+    pictures, whole, captions = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
     sigma = sigma.to(device)
     if args.name.startswith("sr"):
-        clean, extra, small = residual_batch(pictures, rng, args.residual_scale)
-        rest = [*extra, *conditioner(captions, small, rng, drop, with_image)]
+        clean, extra, small = residual_batch(pictures, rng, args.residual_scale, 2 if args.name.startswith("sr2") else 4)
+        rest = [*extra, *conditioner(captions, small if whole is None else whole, rng, drop, with_image)]
         sigma_data = 1.0
     else:
         clean = pictures
@@ -121,10 +124,6 @@ def validate(args, network, data, conditioner, device, batches=2, n=64):
         losses[s] = torch.cat(values).mean().item()
     torch.set_rng_state(state)
     return losses
-
-
-def network_for(name):
-    return SuperResolution(channels=SR_CHANNELS) if name.startswith("sr") else Base(channels=BASE_CHANNELS)
 
 
 def run_worker(rank, args, port):

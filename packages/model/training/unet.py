@@ -135,8 +135,8 @@ class Conditioning(nn.Module):
 class UNet(nn.Module):
     """`channels` per level, each level half the size of the one above.
 
-    cross, self_: which levels have cross-attention and self-attention. `patch`: the picture enters as
-    space-to-depth patches (1 for the base).
+    cross, self_: which levels have cross-attention and self-attention; the middle has what the last level has.
+    `grid`: edge of the learned position map of the last level; 0: none, so that the net is blind to where it looks.
     """
 
     def __init__(self, channels=(48, 96, 160), blocks=(1, 1, 1), cross=(0, 1, 1), self_=(0, 0, 1),
@@ -152,8 +152,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(level(i) for i in range(n))
         self.shrink = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, 2, 1) for i in range(n - 1))
         self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i], 1) for i in range(n - 1))
-        self.middle = Block(channels[-1], embedding, True, True)
-        self.position = nn.Parameter(torch.randn(1, channels[-1], grid, grid) * 0.02)
+        self.middle = Block(channels[-1], embedding, True, bool(self_[-1]))
+        self.position = nn.Parameter(torch.randn(1, channels[-1], grid, grid) * 0.02) if grid else None
         self.norm = nn.GroupNorm(8, channels[0])
         self.output = nn.Conv2d(channels[0], outputs, 3, padding=1)
         nn.init.zeros_(self.output.weight)
@@ -164,7 +164,7 @@ class UNet(nn.Module):
         h = self.input(x)
         skips = []
         for i, blocks in enumerate(self.down):
-            if i == len(self.down) - 1:
+            if i == len(self.down) - 1 and self.position is not None:
                 h = h + F.interpolate(self.position, size=h.shape[-2:], mode="bilinear", align_corners=False)
             for block in blocks:
                 h = block(h, embedding, context, mask)
@@ -193,21 +193,32 @@ class Base(nn.Module):
 
 
 class SuperResolution(nn.Module):
-    """F of a ×4 stage on the residual to the enlarged picture: fully convolutional, text-conditioned.
+    """F of a stage on the residual to the enlarged picture: fully convolutional, text-conditioned.
 
-    sample [B,3,4H,4W] scaled by c_in, c_noise [B], low_res [B,3,H,W] (already augmented), augmentation [B]
-    (standard deviation of the noise that was added to it) → [B,3,4H,4W]. Works on 4×4 patches at the size of
-    low_res, so that a step costs little more than a step of the base (Imagen's Efficient U-Net in spirit).
+    sample [B,3,H,W] scaled by c_in, c_noise [B], low_res [B,3,H/factor,W/factor] (already augmented), augmentation [B]
+    (standard deviation of the noise that was added to it) → [B,3,H,W]. Works on 4×4 patches of the sample beside the
+    patches of low_res that they lie on, so that a step is cheap (Imagen's Efficient U-Net in spirit).
     """
 
-    def __init__(self, **options):
+    def __init__(self, factor=4, **options):
         super().__init__()
-        self.net = UNet(inputs=48 + 3, outputs=48, levels=2, **options)
+        self.beside = 4 // factor
+        self.net = UNet(inputs=48 + 3 * self.beside**2, outputs=48, levels=2, **options)
 
     def forward(self, sample, c_noise, low_res, augmentation, t5, clip, clip_pooled, clip_image):
-        x = torch.cat([F.pixel_unshuffle(sample, 4), low_res], 1)
+        low = low_res if self.beside == 1 else F.pixel_unshuffle(low_res, self.beside)
+        x = torch.cat([F.pixel_unshuffle(sample, 4), low], 1)
         h = self.net(x, [c_noise, augmentation * 10], t5, clip, clip_pooled, clip_image)
         return F.pixel_shuffle(h, 4)
+
+
+def network_for(name):
+    """The network of a graph by its name: base…, sr1…, sr2…."""
+    if name.startswith("sr1"):
+        return SuperResolution(factor=4, channels=(64, 96, 128))
+    if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
+        return SuperResolution(factor=2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
+    return Base(channels=(64, 128, 192))
 
 
 def precondition(network, x, sigma, sigma_data, *rest):

@@ -107,7 +107,7 @@ def caption(rng, scene, say_style=True):
 
 
 class Painter:
-    """Renders scenes at 64·scale pixels. scale 1 or 2."""
+    """Renders scenes at 64·scale pixels, scale 1, 2 or 4 (the sprites and backgrounds must have it)."""
 
     def __init__(self, sprites, backgrounds, scale):
         self.sprites, self.backgrounds, self.scale = sprites, backgrounds, scale
@@ -151,28 +151,41 @@ class Painter:
 
 
 def render_chunk(job):
-    sprites_path, scale, size, count, seed = job
+    """(pictures, whole pictures at 32 px where `crops` are wanted, scenes): `crops` squares of half the size from each scene."""
+    sprites_path, scale, size, count, seed, crops = job
     rng = np.random.default_rng(seed)
     sprites = pickle.loads(sprites_path.read_bytes())
-    painter = Painter(sprites, paint_backgrounds(list(WORLD["styles"]), np.random.default_rng(0)), scale)
+    painter = Painter(sprites, paint_backgrounds(list(WORLD["styles"]), np.random.default_rng(0), (scale,)), scale)
     scenes = [sample_scene(rng) for _ in range(count)]
     k = 64 * scale // size
-    pictures = np.empty((count, size, size, 3), np.uint8)
+    smaller = lambda picture, k: (picture.reshape(len(picture) // k, k, -1, k, 3).mean((1, 3)) + 0.5).astype(np.uint8)
+    if not crops:
+        pictures = np.empty((count, size, size, 3), np.uint8)
+        for i, scene in enumerate(scenes):
+            picture = painter.render(rng, scene)
+            pictures[i] = picture if k == 1 else smaller(picture, k)
+        return pictures, None, scenes
+    half = size // 2
+    pictures, whole = np.empty((count * crops, half, half, 3), np.uint8), np.empty((count * crops, 32, 32, 3), np.uint8)
     for i, scene in enumerate(scenes):
         picture = painter.render(rng, scene)
-        pictures[i] = picture if k == 1 else (picture.reshape(size, k, size, k, 3).mean((1, 3)) + 0.5).astype(np.uint8)
-    return pictures, scenes
+        for c in range(i * crops, (i + 1) * crops):
+            y, x = 4 * rng.integers(0, half // 4 + 1, 2)
+            pictures[c], whole[c] = picture[y : y + half, x : x + half], smaller(picture, size // 32)
+    return pictures, whole, [scene for scene in scenes for _ in range(crops)]
 
 
-def dataset(sprites_path, out, count, size, seed, workers=2):
-    scale = 1 if size <= 64 else 2
+def dataset(sprites_path, out, count, size, seed, crops=0, workers=2):
+    scale = {32: 1, 64: 1, 128: 2, 256: 4}[size]
     each = count // (2 * workers)
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(sprites_path, scale, size, each, [seed, i]) for i in range(2 * workers)]
+    jobs = [(sprites_path, scale, size, each, [seed, i], crops) for i in range(2 * workers)]
     with Pool(workers) as pool:
         parts = pool.map(render_chunk, jobs)
-    np.save(out / "pictures.npy", np.concatenate([pictures for pictures, _ in parts]))
-    (out / "scenes.pkl").write_bytes(pickle.dumps([scene for _, scenes in parts for scene in scenes], protocol=5))
+    np.save(out / "pictures.npy", np.concatenate([pictures for pictures, _, _ in parts]))
+    if crops:
+        np.save(out / "whole.npy", np.concatenate([whole for _, whole, _ in parts]))
+    (out / "scenes.pkl").write_bytes(pickle.dumps([scene for *_, scenes in parts for scene in scenes], protocol=5))
 
 
 if __name__ == "__main__":
@@ -180,7 +193,8 @@ if __name__ == "__main__":
     parser.add_argument("--sprites", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=200_000)
-    parser.add_argument("--size", type=int, default=32, help="32 (base) or 128 (super-resolution targets)")
+    parser.add_argument("--size", type=int, default=32, help="32 (base), 128 or 256 (super-resolution targets)")
+    parser.add_argument("--crops", type=int, default=0, help="keep this many squares of half the size from each scene instead of the scene")
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
-    dataset(a.sprites, a.out, a.count, a.size, a.seed)
+    dataset(a.sprites, a.out, a.count, a.size, a.seed, a.crops)
