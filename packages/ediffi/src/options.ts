@@ -62,8 +62,8 @@ export interface CommonOptions extends StageOptions {
   readonly encoders?: readonly string[];
   /** By name: settings of the super-resolution stages. */
   readonly stages?: Readonly<Record<string, StageOptions>>;
-  /** false: stop after the base stage. */
-  readonly upscale?: boolean;
+  /** false: stop after the base stage; the name of a super-resolution stage: stop after that one. Default true: all stages. */
+  readonly upscale?: boolean | string;
   /** Watch what the base stage looks at: shares per encoder, and heat maps per word. */
   readonly attention?: AttentionOptions;
   readonly signal?: Abort;

@@ -116,6 +116,19 @@ describe('Cascade', () => {
     expect((await cascade.generate('a cat', { upscale: false })).width).toBe(8);
   });
 
+  it('runs stage after stage, each on the picture of the one before, and stops where it is told', async () => {
+    const [first, second] = [[], []] as { name: string; sigma: number; batch: number; condition: Conditioning }[][];
+    const cascade = new Cascade({ ...partsOf(toy(0.5)), upsamplers: [sr(first!), { ...sr(second!), name: 'sr2', factor: 4, defaults: { steps: 1 } }] });
+    const whole = await cascade.generate('a cat', { seed: 3 });
+    expect([whole.width, whole.metadata.plan]).toEqual([64, 'base: base 4; sr1: sr1 3; sr2: sr2 1']);
+    expect(second!.map((call) => call.condition.inputs!['low_res']!.shape)).toEqual([[1, 3, 16, 16]]);
+    const half = await cascade.generate('a cat', { seed: 3, upscale: 'sr1' });
+    expect([half.width, second!.length]).toEqual([16, 1]);
+    const [low] = await Promise.all([floats(second![0]!.condition.inputs!['low_res']!)]);
+    expect(Math.max(...low.map((v, i) => Math.abs(v - half.tensor.data[i]!)))).toBeLessThan(0.3); // the same picture, noised by 0.05
+    await expect(cascade.generate('a cat', { upscale: 'sr3' })).rejects.toThrow(/upscale: expected true, false, sr1, sr2/);
+  });
+
   it('keeps the picture below when the residual is nothing and no noise is added', async () => {
     const nothing: Denoiser = { ...toy(0), denoise: (x) => Promise.resolve(float32(new Float32Array(x.shape.reduce((a, b) => a * b, 1)), x.shape)) };
     const cascade = new Cascade({ ...partsOf(toy(0.5)), upsamplers: [{ ...sr([]), denoiser: nothing, augmentation: 0 }] });

@@ -27,9 +27,9 @@ export function resolveRuns(parts: PipelineParts, options: GenerateOptions | Bat
   const { base } = parts;
   const odd = Object.keys(options).find((name) => !COMMON.includes(name));
   if (odd !== undefined) throw new OptionError('option', odd, `one of ${COMMON.join(', ')}`);
-  const upsamplers = options.upscale === false ? [] : (parts.upsamplers ?? []);
-  const settings = options.stages ?? {};
   const names = (parts.upsamplers ?? []).map((stage) => stage.name);
+  const upsamplers = (parts.upsamplers ?? []).slice(0, stagesUpTo(options.upscale ?? true, names));
+  const settings = options.stages ?? {};
   const unknown = Object.keys(settings).find((name) => name !== base.name && !names.includes(name));
   if (unknown !== undefined) throw new OptionError('stages', unknown, `some of ${[base.name, ...names].join(', ')}`);
   const source = resolveImage(options);
@@ -54,6 +54,13 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   const style = options.style && resolveStyle(options.style, parts);
   const attention = options.attention && checkAttention(options.attention, texts);
   return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...resolveRuns(parts, options) };
+}
+
+/** How many super-resolution stages run. */
+function stagesUpTo(upscale: boolean | string, names: readonly string[]): number {
+  if (typeof upscale === 'boolean') return upscale ? names.length : 0;
+  if (!names.includes(upscale)) throw new OptionError('upscale', upscale, ['true', 'false', ...names].join(', '));
+  return names.indexOf(upscale) + 1;
 }
 
 function resolveStyle(style: NonNullable<GenerateOptions['style']>, parts: PipelineParts): NonNullable<Request['style']> {

@@ -56,6 +56,18 @@ export interface CardStage {
   readonly augmentation?: number;
 }
 
+/** The judge of a model's pictures, a classifier trained apart, and the held-out captions it is asked about. */
+export interface CardEvaluation {
+  readonly file: string;
+  /** Edge length of the pictures it takes, and width of its features. */
+  readonly size: number;
+  readonly width: number;
+  /** Answers by question. */
+  readonly labels: Readonly<Record<string, readonly string[]>>;
+  /** File of the captions, in evaluation/. */
+  readonly scenes: string;
+}
+
 /** `card.json`: everything about a model that its graphs do not say themselves. */
 export interface ModelCard {
   readonly name: string;
@@ -66,6 +78,7 @@ export interface ModelCard {
   readonly stages: readonly CardStage[];
   /** Words that occur in its training captions, by kind. */
   readonly words: Readonly<Record<string, readonly string[]>>;
+  readonly evaluation?: CardEvaluation;
 }
 
 type Fields = Record<string, unknown>;
@@ -101,6 +114,7 @@ export function parseCard(json: string): ModelCard {
   for (const [name, encoder] of Object.entries(card.encoders)) {
     demand(`encoders['${name}']`, encoder, { file: known, width: number, ...(encoder.tokenizer === undefined ? { size: number } : { tokenizer: text, length: number }) });
   }
+  if (card.evaluation) demand('evaluation', card.evaluation, { file: known, size: number, width: number, scenes: text, labels: (v) => typeof v === 'object' && v !== null && Object.values(v).every(Array.isArray) });
   card.stages.forEach((stage, i) => {
     const where = `stages[${i}]`;
     demand(where, stage, { ...range, sigmaData: number, cNoise: (v) => v === 'log' || v === 'log/4', experts: (v) => Array.isArray(v) && v.length > 0, ...(i === 0 ? { size: number, multiple: number } : { factor: number, residualScale: number, augmentation: number }) });

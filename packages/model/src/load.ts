@@ -21,6 +21,8 @@ export interface Model {
   source(file: string): ModelSource;
   /** A parsed tokenizer.json. Rejects with ModelError when it is missing or damaged. */
   tokenizer(file: string): Promise<object>;
+  /** The parsed evaluation set of the card. Rejects with ModelError when there is none, or it is missing or damaged. */
+  evaluation(): Promise<object>;
 }
 
 /** Opens a model. Rejects with ModelError for a missing, cut-off or altered file, before anything is loaded. */
@@ -44,6 +46,14 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
     if (actual !== wanted) throw new ModelError(`${file}: SHA-256 is ${actual.slice(0, 12)}…, the card says ${wanted.slice(0, 12)}… — the file is damaged or from another version; download it again`, file);
     return data;
   };
+  const json = async (folder: string, file: string): Promise<object> => {
+    try {
+      return JSON.parse(await text(`${folder}/${file}`)) as object;
+    } catch (cause) {
+      if (ModelError.isInstance(cause)) throw cause;
+      throw new ModelError(`${file}: not JSON — the file is damaged`, file, { cause });
+    }
+  };
   if (options.verify ?? !options.fetch) for (const file of Object.keys(card.files)) await checked(file);
 
   return {
@@ -55,13 +65,10 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
       const path = store.path?.(`weights/${file}`);
       return { name: file, bytes: () => checked(file), sha256: entry.sha256, ...(path !== undefined && { path }) };
     },
-    async tokenizer(file) {
-      try {
-        return JSON.parse(await text(`tokenizers/${file}`)) as object;
-      } catch (cause) {
-        if (ModelError.isInstance(cause)) throw cause;
-        throw new ModelError(`${file}: not JSON — the file is damaged`, file, { cause });
-      }
+    tokenizer: (file) => json('tokenizers', file),
+    async evaluation() {
+      if (!card.evaluation) throw new ModelError(`${card.name}: the card has no evaluation set`, 'card.json');
+      return json('evaluation', card.evaluation.scenes);
     },
   };
 }

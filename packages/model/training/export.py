@@ -1,6 +1,6 @@
 """Checkpoints → plain ONNX graphs (fp16 weights behind Cast, fp32 arithmetic) and card.json.
 
-    python export.py --run DIR --out ..          # DIR: encoders/*.pt, base-*.pt, sr1.pt, card-source.json
+    python export.py --run DIR --out ..          # DIR: encoders/*.pt, base-*.pt, sr*.pt, classifier.pt
     python export.py --random --out DIR          # random weights of the same shapes, for development
 
 Nothing about regions or maps is in the graphs: the SDK adds that to any export.
@@ -16,6 +16,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+import classifier
 import tokenizer_files
 from encoders import ClipImage, ClipText, T5Encoder
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for
@@ -36,6 +37,8 @@ def example(kind, batch=2):
         return {"input_ids": torch.tensor([[5, 40, 41, 1] + [0] * (T5_LENGTH - 4)] * batch)}
     if kind == "clip-text":
         return {"input_ids": torch.tensor([[1, 40, 41, 2] + [0] * (CLIP_LENGTH - 4)] * batch)}
+    if kind == "classifier":
+        return {"pixel_values": torch.rand(batch, 3, classifier.SIZE, classifier.SIZE) * 2 - 1}
     if kind == "clip-image":
         return {"pixel_values": torch.rand(batch, 3, 32, 32) * 2 - 1}
     if kind.startswith("base"):
@@ -47,7 +50,7 @@ def example(kind, batch=2):
     }
 
 
-OUTPUTS = {"t5": ["last_hidden_state"], "clip-text": ["last_hidden_state", "pooled"], "clip-image": ["image_embeds"]}
+OUTPUTS = {"t5": ["last_hidden_state"], "clip-text": ["last_hidden_state", "pooled"], "clip-image": ["image_embeds"], "classifier": classifier.OUTPUTS}
 
 
 def dynamic_axes(kind, names):
@@ -112,6 +115,8 @@ def networks(run, card, tokenizers):
         for expert in stage["experts"]:
             name = expert["file"].removesuffix(".onnx")
             made[name] = load(network_for(name), f"{name}.pt")
+    if "evaluation" in card:
+        made["classifier"] = load(classifier.Classifier(), "classifier.pt").fused()
     return made
 
 
@@ -135,6 +140,8 @@ if __name__ == "__main__":
     weights = a.out / "weights"
     weights.mkdir(parents=True, exist_ok=True)
     card["files"] = {}
+    if "evaluation" in card:
+        card["evaluation"]["labels"] = classifier.LABELS
     for name, network in networks(None if a.random else a.run, card, tokenizer_files.load(a.tokenizers)).items():
         network = rounded(randomize(network) if a.random else network)
         card["files"][f"{name}.onnx"] = export(network, name, weights / f"{name}.onnx")

@@ -217,7 +217,7 @@ def network_for(name):
     if name.startswith("sr1"):
         return SuperResolution(factor=4, channels=(64, 96, 128))
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
-        return SuperResolution(factor=2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
+        return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0)
     return Base(channels=(64, 128, 192))
 
 

@@ -33,14 +33,14 @@ def sample_object(rng):
     return name, one_of(rng, list(HUES)) if colored else None
 
 
-def sample_scene(rng):
+def sample_scene(rng, held_out=HELD_OUT):
     kind = pick(rng, WORLD["kinds"])
     plain = rng.random() < 0.4
     background = "plain:" + one_of(rng, list(PLAIN)) if plain else one_of(rng, list(SCENES))
     while True:
         objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2}[kind])]
         same = kind == "two" and objects[0][0] == objects[1][0]
-        if not same and not any((name, background) in HELD_OUT for name, _ in objects):
+        if not same and not any((name, background) in held_out for name, _ in objects):
             break
     return {
         "style": pick(rng, WORLD["styles"]), "kind": kind, "background": background, "objects": objects,

@@ -38,6 +38,10 @@ describe('help and usage', () => {
     [['paint', 'a cat', '--image', '/nowhere/x.png'], /--image: cannot read \/nowhere\/x.png \(ENOENT\)/],
     [['paint', 'a cat', '--size', 'big'], /--size: expected WIDTHxHEIGHT/],
     [['paint', 'a cat', '--preview', 'ascii'], /--preview: expected one of/],
+    [['evaluate', 'some-folder'], /evaluate: give a folder of PNG files and --against another one/],
+    [['evaluate', '/nowhere', '--against', '/nowhere'], /folder: cannot read the folder \/nowhere/],
+    [['evaluate', '--count', 'all'], /--count: expected a number, got "all"/],
+    [['paint', 'a cat', '--upscale', 'sr9'], /upscale: expected true, false, sr1/],
   ])('%j is code 2 and one line', async (args, message) => {
     const { code, err, out } = await ediffi(args);
     expect(err).toMatch(message);

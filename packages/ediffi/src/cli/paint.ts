@@ -10,7 +10,7 @@ import { Progress } from './progress.js';
 export interface PaintArguments {
   readonly out: string;
   readonly preview: string;
-  readonly upscale: boolean;
+  readonly upscale?: boolean | string;
   readonly seed?: string;
   readonly count?: string;
   readonly steps?: string;
@@ -81,7 +81,7 @@ export async function generateOptions(typed: PaintArguments, signal?: AbortSigna
     path === undefined ? {} : ({ [key]: await readInput(path, `--${key}`) } as Record<K, Uint8Array>);
   if ((typed.canvas === undefined) !== (typed.colors === undefined)) throw new UsageError('--canvas and --colors go together: a PNG and a JSON of { "#rrggbb": "phrase of the prompt" }');
   return {
-    upscale: typed.upscale,
+    ...(typed.upscale !== undefined && { upscale: typed.upscale }),
     ...number('seed', '--seed', typed.seed),
     ...number('steps', '--steps', typed.steps),
     ...number('guidance', '--guidance', typed.guidance),

@@ -2,6 +2,7 @@ import { EdiffiError } from '@ediffi/core';
 import { Command, CommanderError } from 'commander';
 import { grids, solvers, version } from '../index.js';
 import { describeCommand, type DescribeArguments } from './describe.js';
+import { evaluateCommand, type EvaluateArguments } from './evaluate.js';
 import { exitCode, type Io } from './io.js';
 import { paintCommand, type PaintArguments } from './paint.js';
 import { previewKinds } from './preview.js';
@@ -40,7 +41,7 @@ function program(io: Io): Command {
     .option('--seed <n>', 'same seed, same picture; default: a random one, reported')
     .option('--count <n>', 'several pictures, from the seed on')
     .option('--steps <n>', 'steps of the base stage')
-    .option('--sr-steps <n>', 'steps of the super-resolution stage')
+    .option('--sr-steps <n>', 'steps of each super-resolution stage')
     .option('--solver <name>', Object.keys(solvers).join(', '))
     .option('--grid <name>', Object.keys(grids).join(', '))
     .option('--guidance <w>', 'how strongly the prompt pulls; 1: no guidance')
@@ -57,6 +58,7 @@ function program(io: Io): Command {
     .option('--mask <png>', 'repaint --image only where this is white')
     .option('--encoders <list>', 'text encoders that read the prompt: t5, clip or t5,clip')
     .option('--attention <folder>', 'write what the picture looked at: a heat map per word, and shares per step as JSON')
+    .option('--upscale <stage>', 'stop after this super-resolution stage; default: after the last')
     .option('--no-upscale', 'stop after the base stage')
     .option('--preview <kind>', previewKinds.join(', '), 'auto')
     .option('--threads <n>', 'threads inside one operator')
@@ -69,5 +71,20 @@ function program(io: Io): Command {
     .option('--no-measure', 'do not load the networks to time them')
     .option('--model <folder>', 'another model')
     .action((options: DescribeArguments) => describeCommand(options, io));
+  root
+    .command('evaluate')
+    .description('measure pictures: Fréchet distance and KID of two folders, or what the model paints of held-out captions')
+    .argument('[folder]', 'PNG files to compare …')
+    .option('--against <folder>', '… with these; without both, the model paints and is judged')
+    .option('--count <n>', 'captions to paint', '64')
+    .option('--seed <n>', 'of the captions drawn and of the pictures', '0')
+    .option('--steps <n>', 'steps of the base stage')
+    .option('--guidance <w>', 'guidance of the base stage')
+    .option('--encoders <list>', 'text encoders that read the captions: t5, clip or t5,clip')
+    .option('--upscale <stage>', 'judge this super-resolution stage')
+    .option('--no-upscale', 'judge the base stage')
+    .option('--json', 'results as JSON')
+    .option('--model <folder>', 'another model')
+    .action((folder: string | undefined, options: EvaluateArguments) => evaluateCommand(folder, options, io));
   return root;
 }

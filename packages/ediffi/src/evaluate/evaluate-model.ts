@@ -1,0 +1,91 @@
+import { ModelError, type Abort } from '@ediffi/core';
+import type { GenerateOptions } from '../options.js';
+import type { Pipeline } from '../pipeline.js';
+import { bootstrap, type Estimate } from './bootstrap.js';
+import { sampleCaptions } from './captions.js';
+import { clipScores } from './clip-score.js';
+import { frechetOf, type Features } from './frechet.js';
+import { judged, type Judge } from './judge.js';
+import { kid } from './kid.js';
+import { asBatch, featuresOf, rowsAt } from './pictures.js';
+import type { EvaluationSet } from './scenes.js';
+
+/** Options of evaluateModel. `count` captions drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate. */
+export interface EvaluateOptions {
+  readonly count?: number;
+  readonly seed?: number;
+  readonly paint?: Omit<GenerateOptions, 'seed' | 'signal'>;
+  readonly signal?: Abort;
+}
+
+/** Distances of one kind of features: to real pictures of the same scenes, and of a second set of real pictures (what a perfect model would get). */
+export interface Distances {
+  readonly frechet: Estimate;
+  readonly frechetOfReal: number;
+  readonly kid: number;
+  readonly kidOfReal: number;
+}
+
+/** What evaluateModel found. Shares and the CLIP score have 95 % bootstrap intervals. */
+export interface Evaluation {
+  readonly pictures: number;
+  readonly seed: number;
+  readonly clipScore: Estimate;
+  readonly features: Readonly<Record<'judge' | 'clip-image', Distances>>;
+  /** By question: of how many pictures it was asked, the share that shows it, and the judge's own share on real pictures. */
+  readonly shown: Readonly<Record<string, { readonly asked: number; readonly share: Estimate; readonly ceiling: number }>>;
+}
+
+/** Scenes with one object, with two, and with a pair held out of training, apart: the question "object" means little over all of them. */
+function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] {
+  const objects = scene.asked['object'];
+  const named = objects === undefined ? [] : [`object of ${objects.length === 1 ? 'one' : 'two'}`, ...(scene.heldOut ? ['object of a held-out pair'] : [])];
+  return [...named, ...Object.keys(scene.asked).filter((question) => question !== 'object')];
+}
+
+/** Paints captions of the evaluation set and measures the pictures; yields how many are done. Rejects with OptionError for illegal options. */
+export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: EvaluationSet, options: EvaluateOptions = {}): AsyncGenerator<{ done: number; count: number }, Evaluation, void> {
+  const { count = 64, seed = 0, signal } = options;
+  const { imageEncoder: image, encoders } = pipeline.parts;
+  const text = encoders['clip'];
+  if (!image || !text) throw new ModelError('evaluate: the model has no CLIP text and image encoders', 'card.json');
+  const chosen = sampleCaptions(set.scenes.map((_, i) => i), count, seed);
+  const call = signal ? { signal } : {};
+  const painted: Record<'judge' | 'clip-image', number[]> = { judge: [], 'clip-image': [] };
+  const scores: number[] = [];
+  const hits = new Map<string, number[]>();
+  for (const [i, row] of chosen.entries()) {
+    const scene = set.scenes[row]!;
+    const picture = asBatch((await pipeline.generate(scene.caption, { ...options.paint, ...call, seed: seed + i })).tensor);
+    const seen = await featuresOf([picture], judge, image, call);
+    for (const kind of ['judge', 'clip-image'] as const) painted[kind].push(...Array.from(seen[kind].data));
+    scores.push(...(await clipScores(picture, [scene.caption], { text, image }, call)));
+    const right = judged(judge, await judge.look(picture, call), scene.asked);
+    for (const question of questionsOf(scene)) hits.set(question, [...(hits.get(question) ?? []), Number(right[question.startsWith('object') ? 'object' : question])]);
+    yield { done: i + 1, count };
+  }
+  const shown = [...hits].map(([question, values]) => [question, { asked: values.length, share: bootstrap(values.length, (rows) => average(values, rows), { seed }), ceiling: set.ceiling[question] ?? Number.NaN }] as const);
+  const distances = (kind: 'judge' | 'clip-image'): Distances => distancesOf({ width: set.real[kind].width, data: painted[kind] }, rowsAt(set.real[kind], chosen), rowsAt(set.again[kind], chosen), seed);
+  return {
+    pictures: count,
+    seed,
+    clipScore: bootstrap(count, (rows) => average(scores, rows), { seed }),
+    features: { judge: distances('judge'), 'clip-image': distances('clip-image') },
+    shown: Object.fromEntries(shown),
+  };
+}
+
+/** Drawing pictures twice makes every draw's distance larger; how much draws differ is what tells the uncertainty. */
+const centred = ({ value, low, high }: Estimate): Estimate => ({ value, low: value - (high - low) / 2, high: value + (high - low) / 2 });
+
+const average = (values: readonly number[], rows: readonly number[]): number => rows.reduce((sum, row) => sum + values[row]!, 0) / rows.length;
+
+function distancesOf(painted: Features, real: Features, again: Features, seed: number): Distances {
+  const count = real.data.length / real.width;
+  return {
+    frechet: centred(bootstrap(count, (rows) => frechetOf(rowsAt(painted, rows), real), { draws: 100, seed })),
+    frechetOfReal: frechetOf(again, real),
+    kid: kid(painted, real),
+    kidOfReal: kid(again, real),
+  };
+}
