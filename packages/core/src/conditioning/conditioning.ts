@@ -17,6 +17,10 @@ export interface PromptEmbedding {
   readonly unknown?: readonly string[];
   /** Text that did not fit into T tokens. */
   readonly truncated?: readonly string[];
+  /** `[B, T]`: 1 where a column is a token, 0 at padding; for networks that mask their text. */
+  readonly mask?: Tensor;
+  /** Where several encoders share the columns: which run belongs to which. Absent: all columns are the one encoder's. */
+  readonly segments?: readonly { readonly encoder: string; readonly start: number; readonly length: number }[];
 }
 
 /** Text → embedding. `length` is T, `width` is C. */
