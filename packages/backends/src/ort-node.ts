@@ -11,6 +11,7 @@ import { sourceGraph } from './ort/source-graph.js';
 import { Thread } from './ort/thread.js';
 
 export { weightFiles } from './ort/graph-file.js';
+export { graphOutline, type GraphOutline } from './ort/outline.js';
 
 /** Options of ortNode. */
 export interface OrtNodeOptions {

@@ -10,7 +10,6 @@ import { encodeTexts } from './prompts.js';
 import { resolveRequest, type Request } from './request.js';
 import type { StageRun } from './resolve.js';
 import { sample, type Conditions } from './sample.js';
-import { expertAt, isUpsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 import { version } from './version.js';
 import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
@@ -27,17 +26,17 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
   let pictures: HostTensor | undefined;
   const watch = request.attention && new AttentionWatch(request.attention, conditions.plain, request.seeds.length);
   for (const [i, run] of request.runs.entries()) {
-    const unit = isUpsampler(run.stage) ? run.stage.residualScale : 1;
-    const steps = sample(run, conditions, {
+    const steps = sample(run, framed(run, conditions, request), {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
       ...(pictures && { low: pictures }),
       ...(request.image && (i === 0 || request.mask) && { image: request.image }),
       ...(request.mask && { mask: request.mask }),
+      ...(i === 0 && { share: request.share, ...(request.noise && { noise: request.noise }), ...(parts.autoencoder && { autoencoder: parts.autoencoder }) }),
       ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
       ...(signal && { signal }),
     });
-    pictures = yield* mapped(steps, async ({ sigma, sigmaNext, denoised }): Promise<GenerationStep> => {
-      const place = { index: done++, sigma, expert: expertAt(run.stage, sigma / unit) };
+    pictures = yield* mapped(steps, async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
+      const place = { index: done++, sigma, expert: run.expertAt(sigma) };
       const attention = i === 0 ? await watch?.step(place) : undefined;
       return {
         ...place,
@@ -45,7 +44,11 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
         count: total,
         sigmaNext,
         ...(attention && { attention }),
-        preview: async (picture = 0) => pictureOf((await denoised.toHost()) as HostTensor, picture),
+        x,
+        preview: async (picture = 0) => {
+          const host = (await denoised.toHost()) as HostTensor;
+          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture))) : pictureOf(host, picture);
+        },
       };
     });
   }
@@ -72,8 +75,9 @@ const stageSeed = (seed: number, stage: number): bigint => BigInt(seed) + BigInt
 
 async function conditionsOf(parts: PipelineParts, request: Request, signal: Abort | undefined): Promise<Conditions> {
   const call = signal ? { signal } : {};
-  const plain = await encodeTexts(request.texts, parts.encoders, { ...call, ...(request.paint && { paint: request.paint }) });
-  const negative = await encodeTexts(request.negative, parts.encoders, call);
+  const emptyToo = (parts.unsaid ?? 'zeros') !== 'zeros';
+  const plain = await encodeTexts(request.texts, parts.encoders, { ...call, emptyToo, ...(request.paint && { paint: request.paint }) });
+  const negative = await encodeTexts(request.negative, parts.encoders, { ...call, emptyToo });
   return { plain, negative, styled: await withStyle(plain, parts, request, call), window: request.style?.window ?? {} };
 }
 
@@ -86,6 +90,19 @@ async function withStyle(plain: Conditioning, parts: PipelineParts, { style }: R
   const pooled = embedding.pooled && (await lincomb([style.strength, embedding.pooled]));
   return { ...plain, embeddings: { ...plain.embeddings, 'clip-image': { ...embedding, tokens, ...(pooled && { pooled }) } } };
 }
+
+/** The conditions with what a stage wants to be told about size and role. */
+function framed({ stage, width, height, scale }: StageRun, conditions: Conditions, { frame }: Request): Conditions {
+  if (!stage.framed) return conditions;
+  const told = (condition: Conditioning, role: 'positive' | 'negative'): Conditioning => stage.framed!(condition, { width, height, role, guidance: typeof scale === 'number' ? scale : scale(Infinity), ...(frame && { frame }) });
+  const plain = told(conditions.plain, 'positive');
+  return { ...conditions, plain, styled: conditions.styled === conditions.plain ? plain : told(conditions.styled, 'positive'), negative: told(conditions.negative, 'negative') };
+}
+
+const row = (batch: HostTensor, index: number): HostTensor => {
+  const { data, shape } = one(batch, index);
+  return float32(data, [1, ...shape]);
+};
 
 const one = (batch: HostTensor, index: number): HostTensor => {
   const size = batch.data.length / batch.shape[0]!;

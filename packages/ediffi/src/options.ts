@@ -1,11 +1,12 @@
-import type { Abort, CanvasOptions, GuidanceOptions, GuidanceScale, PaintedPhrase, PaintOptions, PaintWithWords, Region } from '@ediffi/core';
-import type { Solver } from '@ediffi/sampler';
+import type { Abort, CanvasOptions, GuidanceOptions, GuidanceScale, PaintedPhrase, PaintOptions, PaintWithWords, HostTensor, Region } from '@ediffi/core';
+import type { SchedulerConfig, Solver } from '@ediffi/sampler';
 import type { AttentionOptions } from './attention/attention.js';
 import type { Grid } from './names.js';
 import type { PictureInput } from './pictures/input.js';
+import type { FrameOptions } from './stage.js';
 
-/** One text for all encoders, or one per encoder (an absent one gets none). */
-export type Prompt = string | { readonly t5?: string; readonly clip?: string };
+/** One text for all encoders, or one per encoder by its name: { t5, clip } (an absent one gets none). */
+export type Prompt = string | Readonly<Record<string, string>>;
 
 /** Guidance: the scale, a function of σ, or all of its options. */
 export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
@@ -39,6 +40,8 @@ export interface StageOptions {
   /** How σ is spread, or the σ list itself (decreasing; a final 0 ends in a clean picture). */
   readonly grid?: string | Grid | Float64Array;
   readonly guidance?: Guidance;
+  /** Hub models: another scheduler than the model's own, as its scheduler_config.json would say it. */
+  readonly scheduler?: SchedulerConfig;
   /** Super-resolution stages: standard deviation of the noise added to the picture they are given. */
   readonly augmentation?: number;
 }
@@ -60,6 +63,10 @@ export interface CommonOptions extends StageOptions {
   readonly mask?: PictureInput;
   /** Which text encoders read the prompt, such as ['t5']; the others get zeros. Default: all. */
   readonly encoders?: readonly string[];
+  /** The noise to start from, standard normal `[B, C, h, w]` in the base stage's own space, in place of the seed's. */
+  readonly noise?: HostTensor;
+  /** Size, crop and aesthetic score to tell a model that was trained with them. */
+  readonly frame?: FrameOptions;
   /** By name: settings of the super-resolution stages. */
   readonly stages?: Readonly<Record<string, StageOptions>>;
   /** false: stop after the base stage; the name of a super-resolution stage: stop after that one. Default true: all stages. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { painting } from './painting.js';
 import type { GenerationStep } from './step.js';
 
-const step = (index: number): GenerationStep => ({ stage: 'base', expert: 'high', index, count: 3, sigma: 1, sigmaNext: 0, preview: () => Promise.reject(new Error('not asked for')) });
+const step = (index: number): GenerationStep => ({ stage: 'base', expert: 'high', index, count: 3, sigma: 1, sigmaNext: 0, x: zeros([1]), preview: () => Promise.reject(new Error('not asked for')) });
 
 describe('painting', () => {
   let closed = 0;

@@ -1,7 +1,7 @@
 import type { PromptEncoder } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
 import type { ModelCard } from '@ediffi/model';
-import type { BaseStage, Upsampler } from './stage.js';
+import type { Autoencoder, BaseStage, Upsampler } from './stage.js';
 
 /** What a pipeline is made of. Whoever made the parts disposes them; a pipeline from a loader disposes what the loader opened. */
 export interface PipelineParts {
@@ -11,6 +11,10 @@ export interface PipelineParts {
   readonly imageEncoder?: ImageEncoder;
   readonly base: BaseStage;
   readonly upsamplers?: readonly Upsampler[];
+  /** For a base stage that works on latents. */
+  readonly autoencoder?: Autoencoder;
+  /** What a missing text is to the networks. 'zeros' (default): a missing or empty one is zeros, as eDiff-I trains; 'encoded': both are the encoding of an empty text; 'zeros-if-missing': an empty text is encoded, a missing negative is zeros (SDXL). */
+  readonly unsaid?: 'zeros' | 'encoded' | 'zeros-if-missing';
   /** Words the model knows, for warnings. */
   readonly words?: ModelCard['words'];
   /** Names and versions that go into metadata. */

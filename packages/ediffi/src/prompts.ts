@@ -52,11 +52,11 @@ export function checkPaint(paint: PaintWithWords, texts: Readonly<Record<string,
   paint.check(prompt);
 }
 
-/** One row of conditioning for a prompt. Encoders that read an empty text are left out: absent is zeros. */
-export async function encodeTexts(texts: Readonly<Record<string, string>>, encoders: Readonly<Record<string, PromptEncoder>>, options: { readonly paint?: PaintWithWords; readonly signal?: Abort }): Promise<Conditioning> {
+/** One row of conditioning for a prompt. Encoders that read an empty text are left out, because absent is zeros, unless `emptyToo`. */
+export async function encodeTexts(texts: Readonly<Record<string, string>>, encoders: Readonly<Record<string, PromptEncoder>>, options: { readonly paint?: PaintWithWords; readonly signal?: Abort; readonly emptyToo?: boolean }): Promise<Conditioning> {
   const { prompt, offsets } = joined(texts);
   const call = options.signal ? { signal: options.signal } : {};
-  const used = Object.entries(texts).filter(([, text]) => text.trim() !== '');
+  const used = Object.entries(texts).filter(([, text]) => options.emptyToo || text.trim() !== '');
   const embeddings: Record<string, PromptEmbedding> = {};
   for (const [name, text] of used) {
     const embedding = await encoders[name]!.encode([text], call);

@@ -5,6 +5,7 @@ import { tensorOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
 import { checkPaint, chosenEncoders, textsOf } from './prompts.js';
 import { resolveImage, resolvePaint, resolveSeeds, resolveSize, resolveStage, type StageRun } from './resolve.js';
+import type { BaseStage, FrameOptions } from './stage.js';
 
 /** Everything a generation needs, checked. */
 export interface Request {
@@ -18,9 +19,11 @@ export interface Request {
   readonly mask?: HostTensor;
   readonly share: number;
   readonly attention?: AttentionOptions;
+  readonly noise?: HostTensor;
+  readonly frame?: FrameOptions;
 }
 
-const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'attention', 'signal'];
+const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'attention', 'scheduler', 'noise', 'frame', 'signal'];
 
 /** The stages that will run, with their settings. Throws the typed error of the first illegal option. */
 export function resolveRuns(parts: PipelineParts, options: GenerateOptions | BatchOptions): { runs: StageRun[]; share: number; image?: HostTensor; mask?: HostTensor } {
@@ -33,9 +36,10 @@ export function resolveRuns(parts: PipelineParts, options: GenerateOptions | Bat
   const unknown = Object.keys(settings).find((name) => name !== base.name && !names.includes(name));
   if (unknown !== undefined) throw new OptionError('stages', unknown, `some of ${[base.name, ...names].join(', ')}`);
   const source = resolveImage(options);
-  const { steps, solver, grid, guidance } = options;
-  const own = { ...(steps !== undefined && { steps }), ...(solver !== undefined && { solver }), ...(grid !== undefined && { grid }), ...(guidance !== undefined && { guidance }) };
-  let size = resolveSize(base, upsamplers.reduce((factor, stage) => factor * stage.factor, 1), options);
+  const { steps, solver, grid, guidance, scheduler } = options;
+  const own = { ...(scheduler !== undefined && { scheduler }), ...(steps !== undefined && { steps }), ...(solver !== undefined && { solver }), ...(grid !== undefined && { grid }), ...(guidance !== undefined && { guidance }) };
+  const given = base.latents && source.image ? sizeOfImage(base, source.image, options) : options;
+  let size = resolveSize(base, upsamplers.reduce((factor, stage) => factor * stage.factor, 1), given);
   const runs = [resolveStage(base, { ...settings[base.name], ...own }, size, source.share)];
   for (const stage of upsamplers) {
     size = { width: size.width * stage.factor, height: size.height * stage.factor };
@@ -44,16 +48,24 @@ export function resolveRuns(parts: PipelineParts, options: GenerateOptions | Bat
   return { runs, ...source };
 }
 
+/** A latent model repaints a picture at the picture's own size, cut down to what it can paint. */
+function sizeOfImage({ multiple }: BaseStage, image: HostTensor, { width, height }: GenerateOptions | BatchOptions): { width: number; height: number } {
+  const [, , h = 0, w = 0] = image.shape;
+  const legal = (n: number): number => Math.max(multiple, n - (n % multiple));
+  return { width: width ?? legal(w), height: height ?? legal(h) };
+}
+
 /** Checks every option against the pipeline. Throws a typed error before anything is encoded or loaded. */
 export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): Request {
   const chosen = chosenEncoders(options.encoders, parts.encoders);
   const texts = textsOf(prompt, chosen);
-  const negative = options.negative === undefined ? {} : textsOf(options.negative, chosen, 'negative');
+  const { negative: refused = parts.unsaid === 'encoded' ? '' : undefined } = options;
+  const negative = refused === undefined ? {} : textsOf(refused, chosen, 'negative');
   const paint = options.paint && resolvePaint(options.paint, parts.base.defaults);
   if (paint) checkPaint(paint, texts);
   const style = options.style && resolveStyle(options.style, parts);
   const attention = options.attention && checkAttention(options.attention, texts);
-  return { texts, negative, seeds: resolveSeeds(options), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...resolveRuns(parts, options) };
+  return { texts, negative, seeds: resolveSeeds(options), ...(options.frame && { frame: options.frame }), ...(options.noise && { noise: options.noise }), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...resolveRuns(parts, options) };
 }
 
 /** How many super-resolution stages run. */

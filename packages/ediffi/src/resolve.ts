@@ -1,23 +1,32 @@
-import { checkSigma, finiteNumber, float32, integer, OptionError, PaintWithWords, SigmaRangeError, type GuidanceScale, type HostTensor, type Region, type Threshold } from '@ediffi/core';
-import type { SigmaRange, Solver } from '@ediffi/sampler';
+import {
+  checkSigma, finiteNumber, float32, guided, integer, OptionError, PaintWithWords, SigmaRangeError, thresholded,
+  type Denoise, type Denoiser, type GuidanceScale, type GuidedCondition, type HostTensor, type Instrumentation, type Region, type Tensor, type Threshold,
+} from '@ediffi/core';
+import type { Noise, SigmaRange, Solver, Step } from '@ediffi/sampler';
 import { grids, named, solvers } from './names.js';
 import type { BatchOptions, GenerateOptions, Guidance, Paint, StageOptions } from './options.js';
 import { maskOf, rgbaOf, tensorOf, type PictureInput } from './pictures/input.js';
-import { isUpsampler, type BaseStage, type Stage, type Upsampler } from './stage.js';
+import { expertAt, isUpsampler, type BaseStage, type Guide, type Scheduled, type Stage, type Upsampler } from './stage.js';
 
 /** The settings of one stage, checked and complete. σ are in units of its picture. */
 export interface StageRun {
   readonly stage: BaseStage | Upsampler;
   readonly width: number;
   readonly height: number;
-  readonly solver: Solver;
   readonly solverName: string;
   readonly gridName: string;
   readonly sigmas: Float64Array;
   readonly scale: GuidanceScale;
-  readonly guidance: { readonly window?: { readonly from?: number; readonly to?: number }; readonly rescale?: number };
+  readonly guidance: Omit<Guide, 'scale'>;
   readonly threshold: Threshold;
   readonly augmentation: number;
+  /** Pure noise times this is where a picture begins. */
+  readonly startScale: number;
+  readonly alpha: (sigma: number) => number;
+  readonly expertAt: (sigma: number) => string;
+  readonly solve: (denoise: Denoise, x: Tensor, options: { readonly noise: Noise }) => AsyncGenerator<Step, Tensor, void>;
+  /** Base stages: guidance and threshold over the network, on the plain or an instrumented graph. */
+  readonly guided: (instrument?: Instrumentation) => Denoiser<GuidedCondition>;
 }
 
 const fallback = { solver: 'dpmpp2m', grid: 'karras', steps: 25, guidance: 1 };
@@ -31,19 +40,48 @@ export function rangeOf(stage: Stage): SigmaRange {
 /** Checks one stage's settings against the stage. Throws OptionError or SigmaRangeError. */
 export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions, size: { readonly width: number; readonly height: number }, share = 1): StageRun {
   const defaults = { ...fallback, ...stage.defaults };
-  const solver = named('solver', options.solver ?? defaults.solver, solvers);
   const steps = integer('steps', options.steps ?? defaults.steps, 1, 10_000);
-  const given = options.grid ?? defaults.grid;
-  const grid = given instanceof Float64Array ? { name: 'explicit', value: () => given } : named('grid', given, grids);
+  const byName = options.solver !== undefined || options.grid !== undefined;
+  if (options.scheduler && (byName || !stage.scheduled)) throw new OptionError('scheduler', String(options.scheduler['_class_name']), byName ? 'none together with a solver or a grid: it brings its own' : 'a solver and a grid: this stage was not opened from a hub model');
+  const { scale, threshold: bound, ...guidance } = guidanceOf(options.guidance ?? defaults.guidance);
+  if (typeof scale === 'number') finiteNumber('guidance', scale);
+  if (guidance.rescale !== undefined) finiteNumber('guidance rescale', guidance.rescale, 0, 1);
+  if (typeof bound === 'object') finiteNumber('dynamic threshold quantile', bound.dynamic, Number.MIN_VALUE, 1);
+  const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
+  const common = { stage, ...size, scale, guidance, augmentation };
+  if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale, ...guidance }, bound ?? 'none') };
+  const threshold = bound ?? (isUpsampler(stage) || !stage.latents ? 'static' : 'none');
+  return { ...common, ...namedRun(stage, steps, options.solver ?? defaults.solver, options.grid ?? defaults.grid, share, { scale, ...guidance }, threshold) };
+}
+
+type Sampling = Pick<StageRun, 'solverName' | 'gridName' | 'sigmas' | 'threshold' | 'startScale' | 'alpha' | 'expertAt' | 'solve' | 'guided'>;
+
+/** Sampling as the scheduler that came with the model does it. */
+function scheduledRun({ recipe, denoiser, expertAt }: Scheduled, guide: Guide, threshold: Threshold): Sampling {
+  const guided = (instrument?: Instrumentation): Denoiser<GuidedCondition> => thresholded(denoiser(guide, instrument), threshold);
+  return { solverName: recipe.solver, gridName: recipe.name, sigmas: recipe.sigmas, threshold, startScale: recipe.initialScale, alpha: recipe.alpha, expertAt, solve: (denoise, x, options) => recipe.run(denoise, x, options), guided };
+}
+
+/** Sampling by a solver and a grid of this library. */
+function namedRun(stage: BaseStage | Upsampler, steps: number, solverOption: string | Solver, gridOption: NonNullable<StageOptions['grid']>, share: number, { scale, ...guidance }: Guide, threshold: Threshold): Sampling {
+  const solver = named('solver', solverOption, solvers);
+  const grid = gridOption instanceof Float64Array ? { name: 'explicit', value: () => gridOption } : named('grid', gridOption, grids);
   const all = grid.value(steps, rangeOf(stage));
   checkGrid(all, rangeOf(stage), stage.name);
   const kept = Math.max(1, Math.round((all.length - 1) * share));
-  const { scale, threshold = 'static', ...guidance } = guidanceOf(options.guidance ?? defaults.guidance);
-  if (typeof scale === 'number') finiteNumber('guidance', scale);
-  if (guidance.rescale !== undefined) finiteNumber('guidance rescale', guidance.rescale, 0, 1);
-  if (typeof threshold === 'object') finiteNumber('dynamic threshold quantile', threshold.dynamic, Number.MIN_VALUE, 1);
-  const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
-  return { stage, ...size, solver: solver.value, solverName: solver.name, gridName: grid.name, sigmas: all.slice(all.length - 1 - kept), scale, guidance, threshold, augmentation };
+  const sigmas = all.slice(all.length - 1 - kept);
+  const unit = isUpsampler(stage) ? stage.residualScale : 1;
+  return {
+    solverName: solver.name,
+    gridName: grid.name,
+    sigmas,
+    threshold,
+    startScale: sigmas[0]!,
+    alpha: (sigma) => stage.denoiser.alpha(sigma),
+    expertAt: (sigma) => expertAt(stage, sigma / unit),
+    solve: (denoise, x, options) => solver.value(denoise, x, sigmas, options),
+    guided: (instrument) => guided((instrument && stage.instrumented?.(instrument)) ?? stage.denoiser, scale, { ...guidance, threshold }),
+  };
 }
 
 function guidanceOf(guidance: Guidance): Exclude<Guidance, GuidanceScale> {

@@ -1,4 +1,5 @@
-import type { Denoiser, Instrumentation } from '@ediffi/core';
+import type { Conditioning, Denoiser, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
+import type { Recipe, SchedulerConfig } from '@ediffi/sampler';
 
 /** What a stage does unless told otherwise. */
 export interface StageDefaults {
@@ -12,9 +13,61 @@ export interface StageDefaults {
   readonly outside?: number;
 }
 
+/** What a hub scheduler is asked for. */
+export interface ScheduleChoice {
+  readonly steps: number;
+  readonly width: number;
+  readonly height: number;
+  /** Share of the steps that is run on a given picture, counted as diffusers counts for this family. */
+  readonly share: number;
+  /** In place of the model's own scheduler. */
+  readonly scheduler?: SchedulerConfig;
+}
+
+/** How strongly guidance pulls, and where. */
+export interface Guide {
+  readonly scale: GuidanceScale;
+  readonly window?: { readonly from?: number; readonly to?: number };
+  readonly rescale?: number;
+}
+
+/** A stage's network under a hub scheduler: its grid, its timesteps, its solver. */
+export interface Scheduled {
+  readonly recipe: Recipe;
+  /** Guidance over the raw answers, read as the scheduler reads them; guidance is of the EDM-like σ. */
+  denoiser(guide: Guide, instrument?: Instrumentation): Denoiser<GuidedCondition>;
+  expertAt(sigma: number): string;
+}
+
+/** What the rows of a conditioning are for, and the size that is painted. */
+export interface Framing {
+  readonly width: number;
+  readonly height: number;
+  readonly role: 'positive' | 'negative';
+  /** The guidance scale, for networks that take it as an input. */
+  readonly guidance: number;
+  readonly frame?: FrameOptions;
+}
+
+/** What a model was told about the pictures it learned from (SDXL's size and crop conditioning, the refiner's aesthetic score). */
+export interface FrameOptions {
+  /** Size before cropping and resizing [height, width]; default: that of the picture painted. */
+  readonly original?: readonly [height: number, width: number];
+  readonly crop?: readonly [top: number, left: number];
+  readonly target?: readonly [height: number, width: number];
+  /** The same for what the picture shall not be; default: as above. */
+  readonly negative?: Omit<FrameOptions, 'negative'>;
+  /** 0 to 10; default 6, and 2.5 for what the picture shall not be. */
+  readonly aesthetic?: number;
+}
+
 /** One network (or ensemble) that works at one size. */
 export interface Stage {
   readonly name: string;
+  /** Samples as a hub scheduler does, unless a solver or a grid is asked for by name. */
+  readonly scheduled?: (choice: ScheduleChoice) => Scheduled;
+  /** Adds the inputs that follow from the picture's size and the options. */
+  readonly framed?: (condition: Conditioning, framing: Framing) => Conditioning;
   readonly denoiser: Denoiser;
   /** The same network on an instrumented graph: with region inputs for paint-with-words, with attention maps, or both. Absent: `denoiser` is used for that too. */
   readonly instrumented?: (instrument: Instrumentation) => Denoiser;
@@ -31,6 +84,25 @@ export interface BaseStage extends Stage {
   readonly size: number;
   /** What width and height must be multiples of. */
   readonly multiple: number;
+  /** The network works on latents; absent: on the picture itself, in −1…1. */
+  readonly latents?: Latents;
+}
+
+/** The pictures a latent network works on: `[B, channels, H/factor, W/factor]`. */
+export interface Latents {
+  readonly channels: number;
+  readonly factor: number;
+  /** The network was trained to inpaint: it takes the mask and what is kept as further channels. */
+  readonly inpaints?: boolean;
+}
+
+/** Pictures ↔ latents. */
+export interface Autoencoder {
+  /** `[B, 3, H, W]` in −1…1 → latents; `noise` makes a sample of them, its absence their mean. */
+  encode(pictures: HostTensor, noise?: (shape: readonly number[]) => HostTensor): Promise<HostTensor>;
+  /** Latents → `[B, 3, H, W]` in −1…1. */
+  decode(latents: HostTensor): Promise<HostTensor>;
+  dispose(): Promise<void>;
 }
 
 /** A stage that enlarges. Its denoiser works on the residual to the enlarged picture. */

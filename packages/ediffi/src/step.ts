@@ -1,3 +1,4 @@
+import type { Tensor } from '@ediffi/core';
 import type { StepAttention } from './attention/attention.js';
 import type { Picture } from './pictures/png.js';
 
@@ -12,6 +13,8 @@ export interface GenerationStep {
   /** Noise before and after the step. */
   readonly sigma: number;
   readonly sigmaNext: number;
+  /** The pictures, or their latents, after the step `[B, C, h, w]`, at `sigmaNext`, in the solver's own scale; valid until the next step. */
+  readonly x: Tensor;
   /** What the network looked at, one per picture; in the base stage, when asked for, at watched σ. */
   readonly attention?: readonly StepAttention[];
   /** What the network expects the finished picture to be, decoded when asked for; call it before taking the next step. */

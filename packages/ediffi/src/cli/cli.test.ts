@@ -136,7 +136,7 @@ describe('terminal', () => {
   });
 
   it('shows progress with σ and expert, and takes it back', async () => {
-    const step = { stage: 'base', expert: 'high', index: 11, count: 33, sigma: 4.2123, sigmaNext: 3, preview: () => Promise.resolve(picture) };
+    const step = { stage: 'base', expert: 'high', index: 11, count: 33, sigma: 4.2123, sigmaNext: 3, x: zeros([1]), preview: () => Promise.resolve(picture) };
     expect(progressLine(step)).toBe('█████████░░░░░░░░░░░░░░░  12/33  base · high  σ 4.21');
     let text = '';
     const progress = new Progress({ isTTY: true, write: (part) => (text += part) }, 'none');
