@@ -2,6 +2,7 @@ import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend,
 import { clipImageEncoder, clipTextEncoder, t5Encoder, type ImageEncoder } from '@ediffi/encoders';
 import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
 import { ortNode } from '@ediffi/backends/ort-node';
+import { lazy, lazyEncoder } from './open/lazy.js';
 import type { PipelineParts } from './parts.js';
 import { Cascade, Pipeline } from './pipeline.js';
 import { SharedLoads } from './shared-loads.js';
@@ -35,7 +36,7 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
   const model = await loadModel(options);
   const backend = options.backend ?? ortNode();
   const owned: { dispose(): Promise<void> }[] = options.backend ? [] : [backend];
-  const graphs = new SharedLoads(model, backend, options.threads);
+  const graphs = new SharedLoads((file) => model.source(file), backend, options.threads);
   const own = <T extends { dispose(): Promise<void> }>(part: T): T => (owned.unshift(part), part);
   const { card } = model;
   const encoders: Record<string, PromptEncoder> = {};
@@ -81,25 +82,7 @@ function stageOf(card: CardStage, model: Model, graphs: SharedLoads, options: Lo
   } as Stage;
 }
 
-/** An encoder that loads when it is first asked to encode. */
-function lazyEncoder(name: string, width: number, length: number, load: () => Promise<PromptEncoder>): PromptEncoder {
-  const lazy = once(load);
-  return { name, width, length, encode: async (prompts, call) => (await lazy.value()).encode(prompts, call), dispose: lazy.dispose };
-}
-
 function lazyImageEncoder(width: number, size: number, load: () => Promise<ImageEncoder>): ImageEncoder {
-  const lazy = once(load);
-  return { name: 'clip-image', width, size, encode: async (pictures, call) => (await lazy.value()).encode(pictures, call), dispose: lazy.dispose };
-}
-
-function once<T extends { dispose(): Promise<void> }>(load: () => Promise<T>): { value: () => Promise<T>; dispose: () => Promise<void> } {
-  let loading: Promise<T> | undefined;
-  return {
-    value: () => {
-      loading ??= load();
-      loading.catch(() => (loading = undefined)); // a failed load is tried again
-      return loading;
-    },
-    dispose: async () => (await loading?.catch(() => undefined))?.dispose(),
-  };
+  const made = lazy(load);
+  return { name: 'clip-image', width, size, encode: async (pictures, call) => (await made.value()).encode(pictures, call), dispose: made.dispose };
 }

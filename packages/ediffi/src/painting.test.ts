@@ -1,3 +1,4 @@
+import { zeros } from '@ediffi/core';
 import { describe, expect, it } from 'vitest';
 import { painting } from './painting.js';
 import type { GenerationStep } from './step.js';

@@ -1,6 +1,8 @@
 import type { Denoiser, Expert, ExpertEnsemble } from '@ediffi/core';
 import { OptionError } from '@ediffi/core';
 import { describe, type DescribeOptions } from './describe.js';
+import { openParts, type OpenOptions } from './open/open.js';
+import type { FilesSource } from './sources/index.js';
 import { paintPictures } from './generate.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
@@ -32,6 +34,15 @@ export class Pipeline {
     checkWidths({ ...parts.encoders, ...(imageEncoder && { 'clip-image': imageEncoder }) }, [parts.base, ...(parts.upsamplers ?? [])]);
     this.parts = parts;
     this.#owned = owned;
+  }
+
+  /**
+   * Opens a model of diffusers' layout with ONNX graphs: a folder, a hub id (`org/name`, `org/name@revision`) or bytes by path. Graphs load when they are first
+   * needed. Rejects with ModelError for what is missing, damaged or contradicts itself, CapabilityError for families and graphs that nothing here runs.
+   */
+  static async open(source: FilesSource, options: OpenOptions = {}): Promise<Pipeline> {
+    const { parts, owned } = await openParts(source, options);
+    return new Pipeline(parts, owned);
   }
 
   /** One picture, or several with a list of seeds or a count. Rejects with a typed error before any work on illegal options, with signal.reason on abort. */

@@ -49,9 +49,10 @@ export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions
   if (typeof bound === 'object') finiteNumber('dynamic threshold quantile', bound.dynamic, Number.MIN_VALUE, 1);
   const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
   const common = { stage, ...size, scale, guidance, augmentation };
-  if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale, ...guidance }, bound ?? 'none') };
+  const acting = stage.embedsGuidance ? 1 : scale;
+  if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale: acting, ...guidance }, bound ?? 'none') };
   const threshold = bound ?? (isUpsampler(stage) || !stage.latents ? 'static' : 'none');
-  return { ...common, ...namedRun(stage, steps, options.solver ?? defaults.solver, options.grid ?? defaults.grid, share, { scale, ...guidance }, threshold) };
+  return { ...common, ...namedRun(stage, steps, options.solver ?? defaults.solver, options.grid ?? defaults.grid, share, { scale: acting, ...guidance }, threshold) };
 }
 
 type Sampling = Pick<StageRun, 'solverName' | 'gridName' | 'sigmas' | 'threshold' | 'startScale' | 'alpha' | 'expertAt' | 'solve' | 'guided'>;

@@ -1,5 +1,4 @@
-import type { Backend, Instrumentation, Session } from '@ediffi/core';
-import type { Model } from '@ediffi/model';
+import type { Backend, Instrumentation, MaybePromise, ModelSource, Session } from '@ediffi/core';
 
 interface Entry {
   readonly loading: Promise<Session>;
@@ -11,7 +10,7 @@ export class SharedLoads {
   readonly #entries = new Map<string, Entry>();
 
   constructor(
-    readonly model: Model,
+    readonly source: (file: string) => MaybePromise<ModelSource>,
     readonly backend: Backend,
     readonly threads?: number,
   ) {}
@@ -34,7 +33,8 @@ export class SharedLoads {
   }
 
   #load(key: string, file: string, instrument?: Instrumentation): Entry {
-    const loading = this.backend.load(this.model.source(file), { ...(this.threads !== undefined && { threads: this.threads }), ...(instrument && { instrument }) });
+    const options = { ...(this.threads !== undefined && { threads: this.threads }), ...(instrument && { instrument }) };
+    const loading = Promise.resolve(this.source(file)).then((source) => this.backend.load(source, options));
     const entry: Entry = { loading, users: 0 };
     this.#entries.set(key, entry);
     loading.catch(() => this.#entries.get(key) === entry && this.#entries.delete(key));

@@ -66,6 +66,8 @@ export interface Stage {
   readonly name: string;
   /** Samples as a hub scheduler does, unless a solver or a grid is asked for by name. */
   readonly scheduled?: (choice: ScheduleChoice) => Scheduled;
+  /** The network takes the guidance scale as an input: one call per evaluation, no negative. */
+  readonly embedsGuidance?: boolean;
   /** Adds the inputs that follow from the picture's size and the options. */
   readonly framed?: (condition: Conditioning, framing: Framing) => Conditioning;
   readonly denoiser: Denoiser;

@@ -59,6 +59,7 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
       tokens: await stack(a?.tokens, b?.tokens, rows, rows),
       ...(pooled && { pooled }),
       length: (a ?? b)!.length,
+      ...((a?.used ?? b?.used) && { used: [...repeated(a?.used ?? [], rows, 0), ...repeated(b?.used ?? [], rows, 0)] }),
       spans: [...repeated(a?.spans ?? [], rows, []), ...repeated(b?.spans ?? [], rows, [])],
     };
   }

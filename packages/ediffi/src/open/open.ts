@@ -1,0 +1,237 @@
+import { CapabilityError, ExpertEnsemble, ModelError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
+import type { SchedulerConfig } from '@ediffi/sampler';
+import type { PipelineParts } from '../parts.js';
+import { SharedLoads } from '../shared-loads.js';
+import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
+import { perInstrument, type Autoencoder, type BaseStage } from '../stage.js';
+import { graphAutoencoder } from './autoencoder.js';
+import { cutAt, type ExpertCut } from './cut.js';
+import { families, type Family } from './families.js';
+import { framingOf, ownInputs } from './framing.js';
+import { lazy, lazyEncoder, type Disposable } from './lazy.js';
+import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
+import { asExpert, checkFace, ensembleNetwork, graphNames, graphNetwork, type Told } from './network.js';
+import { plainDenoiser, scheduling } from './schedule.js';
+import { adapted, hubEncoder, hubTokenizer, joinTexts, type TextPart, type TextPlan, type TextWidths } from './texts.js';
+import { checkTiling, type Tiling } from './tiles.js';
+
+/** Options of Pipeline.open. */
+export interface OpenOptions extends HubOptions {
+  /** What runs the graphs; the caller's to dispose. Default: onnxruntime-node in worker threads, disposed with the pipeline. */
+  readonly backend?: Backend;
+  /** Threads inside one operator. Default: the backend's. */
+  readonly threads?: number;
+  /** How many experts may be in memory at once. Default: all. */
+  readonly resident?: number;
+  /** A second model of the same family that takes over at low noise, such as SDXL's refiner. */
+  readonly refiner?: FilesSource;
+  /** Where it takes over: a share of the training timesteps (0.8: the last fifth), or a σ. Default: 0.8, or the model's own boundary. */
+  readonly cut?: ExpertCut;
+  /** Guidance per expert, by name. */
+  readonly guidance?: Readonly<Record<string, number>>;
+  /** In place of the model's own scheduler. */
+  readonly scheduler?: SchedulerConfig;
+  /** How the autoencoder cuts large pictures into tiles. */
+  readonly tiling?: Tiling;
+  readonly signal?: Abort;
+}
+
+/** A network of the model: its graph, its configuration, how it wants its texts. */
+interface NetworkPart {
+  readonly name: string;
+  readonly file: string;
+  readonly index: ModelIndex;
+  readonly family: Family;
+  readonly config: Config;
+  readonly outline: GraphOutline;
+  readonly join: (condition: Conditioning) => Promise<Conditioning>;
+}
+
+/** The parts of a model of diffusers' layout. Rejects with ModelError for what is missing or contradicts itself, CapabilityError for what cannot be opened. */
+export async function openParts(source: FilesSource, options: OpenOptions = {}): Promise<{ parts: PipelineParts; owned: Disposable[] }> {
+  options.signal?.throwIfAborted();
+  if (options.tiling) checkTiling(options.tiling);
+  const index = await readIndex(await filesOf(source, options), Object.keys(families));
+  const second = options.refiner === undefined ? undefined : await readIndex(await filesOf(options.refiner, options), Object.keys(families));
+  const family = families[index.pipeline]!;
+  const owned: Disposable[] = [];
+  const backend = options.backend ?? ortNode();
+  if (!options.backend) owned.push(backend);
+  const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : [])]);
+  const sourceOf = (key: string): ReturnType<typeof graphSource> => {
+    const [model = '', file = ''] = key.split('\u0000');
+    return graphSource(models.get(model)!, file);
+  };
+  const loads = new SharedLoads(sourceOf, backend, options.threads);
+  const own = <T extends Disposable>(part: T): T => (owned.unshift(part), part);
+  try {
+    const texts = await openTexts(index, second, family, loads, own);
+    const networks = await openNetworks(index, second, family, texts.widths);
+    const base = await openStage(networks, index, family, loads, options, own);
+    const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, options.tiling));
+    const parts: PipelineParts = { encoders: texts.encoders, base, unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), versions: { [family.title]: index.pipeline } };
+    return { parts, owned };
+  } catch (error) {
+    await Promise.all(owned.map((part) => part.dispose()));
+    throw error;
+  }
+}
+
+const key = (model: string, file: string): string => `${model}\u0000${file}`;
+
+function unsaidOf({ config }: ModelIndex, family: Family): Family['unsaid'] {
+  return family.unsaid === 'zeros-if-missing' && config['force_zeros_for_empty_prompt'] === false ? 'encoded' : family.unsaid;
+}
+
+/** The text encoders that the model has; graphs load when they are first needed. Rejects with ModelError for a missing one that the family needs. */
+async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'> }> {
+  const encoders: Record<string, PromptEncoder> = {};
+  const [tokens, pooled, lengths]: [Record<string, number>, Record<string, number>, Record<string, number>] = [{}, {}, {}];
+  for (const part of family.texts) {
+    const [model, from] = index.has(part.encoder) ? ['model', index] : second?.has(part.encoder) ? ['refiner', second] : ['', undefined];
+    lengths[part.name] = part.length ?? 77;
+    if (!from) {
+      if (part.optional || isRefinerText(part, index)) continue;
+      throw new ModelError(`${index.files.location}: ${family.title} needs ${part.encoder}/, which is missing — export or download the whole model`, part.encoder);
+    }
+    const config = await readJson(from.files, `${part.encoder}/config.json`);
+    const tokenizer = await hubTokenizer(from.files, part.tokenizer, part.kind, part.length);
+    const file = `${part.encoder}/model.onnx`;
+    const outline = await graphOutline(await graphSource(from.files, file));
+    const width = Number(config['hidden_size'] ?? config['d_model']);
+    const said = outline.outputs.find((output) => output.name === 'last_hidden_state')?.shape.at(-1);
+    if (typeof said === 'number' && said > 0 && said !== width) throw new ModelError(`${file}: its tokens are ${said} wide in the graph, but ${width} by config.json — the files are of different models`, file);
+    tokens[part.name] = width;
+    pooled[part.name] = part.pooled === 'text_embeds' ? Number(config['projection_dim'] ?? width) : width;
+    lengths[part.name] = tokenizer.length;
+    encoders[part.name] = own(lazyEncoder(part.name, width, tokenizer.length, async () => hubEncoder(part, await loads.session(key(model, file)), tokenizer, config)));
+  }
+  if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
+  return { encoders, widths: { tokens, pooled, lengths } };
+}
+
+/** SDXL's refiner reads the second encoder only. */
+const isRefinerText = (part: TextPart, index: ModelIndex): boolean => part.name === 'clip' && index.pipeline.startsWith('StableDiffusionXL') && index.has('text_encoder_2');
+
+/** The networks, from high noise to low. */
+async function openNetworks(index: ModelIndex, second: ModelIndex | undefined, family: Family, widths: Omit<TextWidths, 'width'>): Promise<NetworkPart[]> {
+  const folders: (readonly [from: ModelIndex, folder: string, name: string])[] = [[index, family.network, second ? 'base' : family.network]];
+  const twin = `${family.network}_2`;
+  if (index.has(twin)) folders.splice(0, 1, [index, family.network, 'high'], [index, twin, 'low']);
+  if (second) folders.push([second, families[second.pipeline]!.network, 'refiner']);
+  return Promise.all(folders.map(async ([from, folder, name]): Promise<NetworkPart> => {
+    if (!from.has(folder)) throw new ModelError(`${from.files.location}: it has no ${folder}/, the network itself`, folder);
+    const own = families[from.pipeline]!;
+    const file = `${folder}/model.onnx`;
+    const config = await readJson(from.files, `${folder}/config.json`);
+    const outline = await graphOutline(await graphSource(from.files, file));
+    const names = graphNames(outline, own);
+    const plan = planFor(from, own.plan);
+    const beside = Math.max(...plan.segments.map((segment) => segment.reduce((sum, encoder) => sum + (widths.tokens[encoder] ?? 0), 0)));
+    const width = plan.widthKey === undefined ? beside : numberOf(config, plan.widthKey, beside, `${folder}/config.json`);
+    checkFace(outline, names, config, own, width);
+    return { name, file, index: from, family: own, config, outline, join: joinTexts(plan, { ...widths, width }) };
+  }));
+}
+
+/** SDXL's refiner: one encoder, whatever its base reads. */
+function planFor(index: ModelIndex, plan: TextPlan): TextPlan {
+  const segments = plan.segments.map((segment) => segment.filter((name) => index.pipeline !== 'StableDiffusionXLImg2ImgPipeline' || name !== 'clip' || index.has('text_encoder')));
+  return { ...plan, segments };
+}
+
+async function openStage(networks: readonly NetworkPart[], index: ModelIndex, family: Family, loads: SharedLoads, options: OpenOptions, own: <T extends Disposable>(part: T) => T): Promise<BaseStage> {
+  const [first] = networks;
+  const own0 = await readJson(index.files, 'scheduler/scheduler_config.json');
+  const scheduler = options.scheduler ?? own0;
+  const cut = networks.length > 1 ? cutAt(options.cut ?? boundaryOf(index) ?? 0.8, scheduler) : 0;
+  const unknown = Object.keys(options.guidance ?? {}).find((name) => !networks.some((network) => network.name === name));
+  if (unknown !== undefined) throw new CapabilityError('guidance', `there is no expert '${unknown}' — experts: ${networks.map((n) => n.name).join(', ')}`);
+  const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map(({ name, file, index: from, family: kind, join }, i) => ({
+    name,
+    sigmaMin: networks.length > 1 && i === 0 ? cut : 0,
+    sigmaMax: i === 0 ? Infinity : cut,
+    ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
+    denoiser: async () => {
+      const session = await loads.session(key(from === index ? 'model' : 'refiner', file), instrument);
+      return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
+    },
+  }));
+  const ensembleOf = (instrument?: Instrumentation): ExpertEnsemble<Told> => own(new ExpertEnsemble(experts(instrument), options.resident === undefined ? {} : { resident: options.resident }));
+  const plain = ensembleOf();
+  const network = ensembleNetwork(plain);
+  const changed = new Map<string, ReturnType<typeof ensembleNetwork>>();
+  const networkOf = (instrument?: Instrumentation): ReturnType<typeof ensembleNetwork> => {
+    if (!instrument) return network;
+    const id = JSON.stringify(instrument);
+    const made = changed.get(id) ?? ensembleNetwork(ensembleOf(instrument));
+    changed.set(id, made);
+    return made;
+  };
+  const embedded = ['guidance', 'timestep_cond'].some((name) => first!.outline.inputs.some((input) => input.name === name));
+  const channels = family.packed ? numberOf(first!.config, 'in_channels', 64, 'config.json') / 4 : numberOf(first!.config, 'out_channels', 4, 'config.json');
+  const latent = family.pixels ? 3 : await latentChannels(index, channels);
+  const factor = family.pixels ? 1 : await factorOf(index);
+  const size = numberOf(first!.config, 'sample_size', family.packed ? 128 : 64, 'config.json') * factor;
+  return {
+    name: 'base',
+    denoiser: plainDenoiser(scheduler, plain, network),
+    instrumented: perInstrument((instrument) => plainDenoiser(scheduler, plain, networkOf(instrument))),
+    scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor, embedded }),
+    framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
+    embedsGuidance: embedded,
+    defaults: { steps: family.steps, guidance: family.guidance },
+    parameters: Object.fromEntries(networks.map(({ name, outline }) => [name, outline.parameters])),
+    size,
+    multiple: factor * family.patch * halvings(first!.config, family),
+    ...(!family.pixels && { latents: { channels: latent, factor, ...(numberOf(first!.config, 'in_channels', latent, 'config.json') === 2 * latent + 1 && { inpaints: true }) } }),
+  };
+}
+
+/** How often a UNet halves its latents; exports cannot restore an odd size on the way up. */
+function halvings({ down_block_types: blocks }: Config, { network }: Family): number {
+  return network === 'unet' && Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 1;
+}
+
+/** A boundary that the model itself states (Wan 2.2), as a share of the training timesteps done before it. */
+function boundaryOf({ config }: ModelIndex): number | undefined {
+  const ratio = config['boundary_ratio'];
+  return typeof ratio === 'number' ? 1 - ratio : undefined;
+}
+
+const vaeFile = async (index: ModelIndex, part: 'encoder' | 'decoder', file: string): Promise<string> => ((await index.files.has(`vae_${part}/${file}`)) ? `vae_${part}/${file}` : `vae/${file}`);
+
+async function vaeConfig(index: ModelIndex): Promise<Config> {
+  const file = await vaeFile(index, 'decoder', 'config.json');
+  if (!(await index.files.has(file))) throw new ModelError(`${index.files.location}: it has no vae_decoder/, which turns latents into pictures — export or download the whole model`, 'vae_decoder');
+  return readJson(index.files, file);
+}
+
+const latentChannels = async (index: ModelIndex, fallback: number): Promise<number> => numberOf(await vaeConfig(index), 'latent_channels', fallback, 'vae config');
+
+async function factorOf(index: ModelIndex): Promise<number> {
+  const blocks = (await vaeConfig(index))['block_out_channels'];
+  return Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 8;
+}
+
+async function openAutoencoder(index: ModelIndex, base: BaseStage, loads: SharedLoads, tiling: Tiling | undefined): Promise<Autoencoder> {
+  const config = await vaeConfig(index);
+  const { channels, factor } = base.latents!;
+  const decoderFile = 'vae_decoder/model.onnx';
+  const face = await graphOutline(await graphSource(index.files, decoderFile));
+  const taken = face.inputs[0]?.shape[1];
+  if (typeof taken === 'number' && taken > 0 && taken !== channels) throw new ModelError(`${decoderFile}: it takes ${taken} channels, but the latents have ${channels} by its config.json — the files are of different models`, decoderFile);
+  const decoder = lazy(() => loads.session(key('model', decoderFile)));
+  const encoder = (await index.files.has('vae_encoder/model.onnx')) ? lazy(() => loads.session(key('model', 'vae_encoder/model.onnx'))) : undefined;
+  return graphAutoencoder({
+    decoder: decoder.value,
+    ...(encoder && { encoder: encoder.value }),
+    channels,
+    factor,
+    scale: numberOf(config, 'scaling_factor', 1, 'vae config'),
+    shift: numberOf(config, 'shift_factor', 0, 'vae config'),
+    ...(tiling && { tiling }),
+    dispose: async () => void (await Promise.all([decoder.dispose(), encoder?.dispose()])),
+  });
+}

@@ -1,0 +1,73 @@
+/* A hub scheduler over a stage's raw network, and the same network for solvers and grids chosen by name. */
+import { CapabilityError, epsilon, flow, guidedNetwork, velocity, type Denoiser, type ExpertEnsemble, type Instrumentation, type Network } from '@ediffi/core';
+import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
+import type { Guide, ScheduleChoice, Scheduled } from '../stage.js';
+import type { Family } from './families.js';
+import type { Told } from './network.js';
+
+/** What a stage's schedules are made of. */
+export interface ScheduleParts {
+  readonly family: Family;
+  readonly config: SchedulerConfig;
+  readonly ensemble: ExpertEnsemble<Told>;
+  readonly network: (instrument?: Instrumentation) => Network;
+  /** Latent pixels per pixel. */
+  readonly factor: number;
+  /** Guidance is an input of the network, not two calls. */
+  readonly embedded: boolean;
+}
+
+/** Sampling as diffusers does it. Throws CapabilityError or OptionError for schedulers that cannot be reproduced. */
+export function scheduling({ family, config: own, ensemble, network, factor, embedded }: ScheduleParts): (choice: ScheduleChoice) => Scheduled {
+  return ({ steps, width, height, share, scheduler }) => {
+    const config = scheduler ?? own;
+    const begin = family.strength === 'kept' ? steps - Math.trunc(steps * share + 1e-9) : Math.trunc(steps - steps * share + 1e-9);
+    const start = Math.min(begin, steps - 1);
+    const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
+    const tokens = (width / factor / family.patch) * (height / factor / family.patch);
+    const dynamic = config['use_dynamic_shifting'] === true;
+    const mu = dynamic ? muOfTokens(tokens, { base: number('base_image_seq_len', 256), max: number('max_image_seq_len', 4096), baseShift: number('base_shift', 0.5), maxShift: number('max_shift', 1.15) }) : undefined;
+    const recipe = fromDiffusers(config, {
+      steps,
+      ...(start > 0 && { start }),
+      ...(mu !== undefined && { mu }),
+      ...(family.ownSigmas && { sigmas: Array.from({ length: steps }, (_, i) => (steps === 1 ? 1 : 1 + (i * (1 / steps - 1)) / (steps - 1))) }),
+    });
+    const edm = (sigma: number): number => sigma / Math.max(recipe.alpha(sigma), 1e-6);
+    return {
+      recipe,
+      expertAt: (sigma) => ensemble.at(edm(sigma)).name,
+      denoiser: ({ scale, ...guide }: Guide, instrument) => {
+        const acting = embedded || (typeof scale === 'number' && scale <= 1) ? 1 : scale; // diffusers: no guidance at 1 and below
+        return recipe.denoiser(guidedNetwork(network(instrument), acting, guide, (sigma) => (embedded ? undefined : ensemble.at(sigma).guidance)));
+      },
+    };
+  };
+}
+
+/** The network in this library's own terms: VE form for ε and v, σ in 0…1 for flow. */
+export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<Told>, network: Network): Denoiser {
+  const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
+  const flows = String(config['_class_name']).startsWith('FlowMatch') || config['use_flow_sigmas'] === true;
+  if (flows) {
+    const schedule = flowSchedule({ shift: number('shift', number('flow_shift', 1)), steps: number('num_train_timesteps', 1000) });
+    return withExperts(flow(network, schedule), ensemble, (sigma) => sigma / Math.max(1 - sigma, 1e-6));
+  }
+  const prediction = String(config['prediction_type'] ?? 'epsilon');
+  const schedule = vpSchedule({
+    kind: String(config['beta_schedule'] ?? 'linear') as BetaKind,
+    steps: number('num_train_timesteps', 1000),
+    start: number('beta_start', 1e-4),
+    end: number('beta_end', 0.02),
+    ...(Array.isArray(config['trained_betas']) && { betas: config['trained_betas'] as number[] }),
+    ...(config['rescale_betas_zero_snr'] === true && { zeroTerminalSnr: true, lastAlpha: 2 ** -24 }),
+  });
+  const wrap = { epsilon, v_prediction: velocity }[prediction];
+  if (!wrap) throw new CapabilityError('prediction_type', `prediction_type ${prediction} is read by diffusers' schedulers only — leave solver and grid out, and set scheduler instead`);
+  return withExperts(wrap(network, schedule), ensemble, (sigma) => sigma);
+}
+
+/** A denoiser that names the expert at work, for plans and steps. */
+function withExperts(denoiser: Denoiser, ensemble: ExpertEnsemble<Told>, edm: (sigma: number) => number): Denoiser {
+  return Object.assign(denoiser, { at: (sigma: number) => ensemble.at(edm(sigma)), experts: ensemble.experts, guidanceAt: (sigma: number) => ensemble.at(edm(sigma)).guidance });
+}
