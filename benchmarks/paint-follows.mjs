@@ -3,14 +3,14 @@
 //
 //   node benchmarks/paint-follows.mjs [--prompts 16] [--seeds 2] [--strength 0.6] [--sheet out/paint.png]
 //
-// Prompts are on plain backgrounds, so that where the object landed can be measured without any model: the background is the vertical
-// gradient between the median colours of the picture's top and bottom edges; what differs from it is the object; its centroid decides.
+// Prompts are on plain backgrounds, so that where the object landed can be measured without any model (lib/foreground.mjs); its centroid decides.
 // "Lands in the painted half" without paint is measured on the very same pictures against both halves, which makes it 50 % by symmetry
 // when the object can be found; it is printed all the same, as is the share of pictures where nothing stands out from the background.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { encodePng, loadBase } from 'ediffi';
 import { float32 } from '@ediffi/core';
+import { objectCentre } from './lib/foreground.mjs';
 import { stamp } from './stamp.mjs';
 
 const { values } = parseArgs({ options: { prompts: { type: 'string', default: '16' }, seeds: { type: 'string', default: '2' }, strength: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
@@ -19,25 +19,6 @@ const COLORS = ['blue', 'white', 'green', 'gray', 'orange', 'white', 'blue', 'pu
 const SIZE = 32;
 const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `a ${object} on a ${COLORS[i]} background` }));
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => 100 + i);
-
-const median = (numbers) => numbers.sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
-
-/** Horizontal centre of what is not background, 0 (left) to 1 (right); undefined when nothing stands out. */
-function objectCentre({ data, width, height }) {
-  const edge = (y) => [0, 1, 2].map((c) => median(Array.from({ length: width }, (_, x) => data[3 * (y * width + x) + c])));
-  const [top, bottom] = [edge(0), edge(height - 1)];
-  let [mass, moment, count] = [0, 0, 0];
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const distance = Math.hypot(...[0, 1, 2].map((c) => data[3 * (y * width + x) + c] - (top[c] + ((bottom[c] - top[c]) * y) / (height - 1))));
-      if (distance < 48) continue;
-      count++;
-      mass += distance;
-      moment += distance * ((x + 0.5) / width);
-    }
-  }
-  return count >= 12 ? moment / mass : undefined;
-}
 
 const half = (side) => float32(Float32Array.from({ length: SIZE * SIZE }, (_, i) => Number(side === 'left' ? i % SIZE < SIZE / 2 : i % SIZE >= SIZE / 2)), [SIZE, SIZE]);
 const pipeline = await loadBase();

@@ -115,10 +115,11 @@ describe('invariants of the whole stack, on the embedded model', () => {
 
     const within = new AbortController(); // aborted while the network works
     const pending = counted.generate(PROMPT, { seed: 7, steps: 200, signal: within.signal });
-    let at = 0;
-    setTimeout(() => ((at = performance.now()), within.abort(reason)), 120);
+    let [at, startedByThen] = [0, 0];
+    setTimeout(() => ((at = performance.now()), (startedByThen = started), within.abort(reason)), 120);
     await expect(pending).rejects.toBe(reason);
     const waited = performance.now() - at;
+    expect(started).toBe(startedByThen); // not one more network call begins
     const before = started;
     expect(Buffer.compare((await counted.generate(PROMPT, settings)).data, wanted.data)).toBe(0);
     expect(started - before).toBe(wanted.metadata.stages[0]!.experts.reduce((sum, { calls }) => sum + calls, 0) + 2); // and two encoders
