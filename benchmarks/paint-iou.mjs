@@ -16,8 +16,9 @@ const COLORS = ['blue', 'white', 'orange', 'blue', 'white', 'white', 'white', 'w
 const BOXES = [[0.03, 0.03], [0.53, 0.53], [0.53, 0.03], [0.03, 0.53]].map(([x, y]) => [x, y, 0.44]);
 const RULES = [
   { name: 'max · log(1 + σ), the paper', statistic: 'max', rule: 'log', strengths: [0.2, 0.4, 0.6, 0.8, 1] },
+  { name: 'the same, object alone painted', statistic: 'max', rule: 'log', alone: true, strengths: [0.4, 1] },
   { name: 'max · log(1 + σ²)', statistic: 'max', rule: 'log-squared', strengths: [0.2, 0.4, 0.6] },
-  { name: 'std · log(1 + σ)', statistic: 'std', rule: 'log', strengths: [0.5, 1, 2] },
+  { name: 'std · log(1 + σ)', statistic: 'std', rule: 'log', strengths: [1, 2, 4] },
   { name: 'max · log(1 + σ), kept away outside', statistic: 'max', rule: 'log', outside: -0.5, strengths: [0.4, 0.6] },
 ];
 
@@ -29,7 +30,7 @@ const inside = ([left, top, edge], i) => {
   return x >= left && x < left + edge && y >= top && y < top + edge;
 };
 const jobs = OBJECTS.slice(0, Number(values.prompts)).flatMap((object, k) =>
-  Array.from({ length: Number(values.seeds) }, (_, s) => ({ object, prompt: `a ${object} on a ${COLORS[k]} background`, seed: 100 + s, box: BOXES[(k + s) % BOXES.length] })));
+  Array.from({ length: Number(values.seeds) }, (_, s) => ({ object, ground: `${COLORS[k]} background`, prompt: `a ${object} on a ${COLORS[k]} background`, seed: 100 + s, box: BOXES[(k + s) % BOXES.length] })));
 
 /** Overlap of the box with what stands out, whether its centre lies in the box, and CLIP's score; a picture with no object scores 0 and 0. */
 async function judged(picture, { box, prompt }) {
@@ -47,19 +48,19 @@ async function judged(picture, { box, prompt }) {
   return { iou: both / either, centred: mass > 0 && inside(box, centre), score: await clip.score(picture, prompt) };
 }
 
-async function measure(name, strength, options) {
+async function measure(name, strength, options, alone = false) {
   const results = [];
   for (const job of jobs) {
-    const mask = float32(Float32Array.from({ length: size * size }, (_, i) => Number(inside(job.box, i))), [size, size]);
-    const paint = options && { paint: { regions: [{ phrase: job.object, mask }], strength, ...options } };
-    results.push(await judged(await model.generate(job.prompt, { seed: job.seed, steps, ...paint }), job));
+    const mask = (within) => float32(Float32Array.from({ length: size * size }, (_, i) => Number(inside(job.box, i) === within)), [size, size]);
+    const regions = [{ phrase: job.object, mask: mask(true) }, ...(alone ? [] : [{ phrase: job.ground, mask: mask(false) }])];
+    results.push(await judged(await model.generate(job.prompt, { seed: job.seed, steps, ...(options && { paint: { regions, strength, ...options } }) }), job));
   }
   process.stderr.write('.');
   return { rule: name, strength, iou: mean(results.map((r) => r.iou)), centred: mean(results.map((r) => r.centred)), clip: mean(results.map((r) => r.score)) };
 }
 
 const rows = [await measure('no paint', 0)];
-for (const { name, strengths, ...options } of RULES) for (const strength of strengths) rows.push(await measure(name, strength, { outside: 0, ...options }));
+for (const { name, strengths, alone, ...options } of RULES) for (const strength of strengths) rows.push(await measure(name, strength, { outside: 0, ...options }, alone));
 process.stderr.write('\n');
 const chosen = model.parts.base.defaults.paint;
 await model.dispose();

@@ -31,7 +31,7 @@ async function runFirst(document: string): Promise<string[]> {
   }
 }
 
-describe('snippets run as written', () => {
+describe('snippets run as written', { timeout: 240_000 }, () => {
   afterEach(() => vi.restoreAllMocks());
 
   it('README.md: ten lines, a painted picture with its text chunks', async () => {
