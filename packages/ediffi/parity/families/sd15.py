@@ -33,7 +33,11 @@ def fit_unet(model, seed, conditions=lambda generator, batch: {}):
             x, noise = noised_vp(g, (4, config.out_channels, 8, 8), timestep)
             more = torch.randn(4, config.in_channels - config.out_channels, 8, 8, generator=g)
             text = torch.randn(4, 77, config.cross_attention_dim, generator=g)
-            yield (lambda: model(torch.cat([x, more], 1), timestep, text, **conditions(g, 4))), noise
+            if config.time_cond_proj_dim:
+                given = conditions(g, 4) | {"timestep_cond": torch.randn(4, config.time_cond_proj_dim, generator=g)}
+            else:
+                given = conditions(g, 4)
+            yield (lambda: model(torch.cat([x, more], 1), timestep, text, **given)), noise
 
     print(f"  fit error {fit_output(model.conv_out, examples()):.3f}")
 
@@ -89,8 +93,8 @@ def text_to_image(pipeline):
         case(f"sd15-{name}", "sd15", pipeline, seed, arguments, embeddings(pipeline, PROMPT, NEGATIVE), OTHER, draws="the initial noise, then one per step where the solver adds noise")
     pipeline.scheduler = schedulers["ddim"]
     pair, refused = [PROMPT, "a red bicycle against a wall"], [NEGATIVE, "cropped"]
-    arguments = {"prompt": pair, "negative_prompt": refused, "num_inference_steps": 4, "guidance_scale": 5.0, "height": 72, "width": 64}
-    case("sd15-batch-72x64", "sd15", pipeline, 9, arguments, embeddings(pipeline, pair, refused), {"prompt": ["two cats", "a box"]}, draws="the initial noise of both pictures, drawn at once")
+    arguments = {"prompt": pair, "negative_prompt": refused, "num_inference_steps": 4, "guidance_scale": 5.0, "height": 96, "width": 64}
+    case("sd15-batch-96x64", "sd15", pipeline, 9, arguments, embeddings(pipeline, pair, refused), {"prompt": ["two cats", "a box"]}, draws="the initial noise of both pictures, drawn at once")
 
 
 def image_to_image(parts):
@@ -105,7 +109,7 @@ def image_to_image(parts):
              draws="the autoencoder's sample of the picture, then the noise added to it")
 
 
-def inpainting(parts, family, cases):
+def inpainting(parts, family, prefix, cases):
     from diffusers import StableDiffusionInpaintPipeline
 
     pipeline = quiet(StableDiffusionInpaintPipeline(**parts))
@@ -113,7 +117,7 @@ def inpainting(parts, family, cases):
     for name, strength, draws in cases:
         pipeline.scheduler = solvers(parts["scheduler"].config)[name]
         arguments = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "num_inference_steps": 6, "strength": strength, "guidance_scale": 5.0, "height": 64, "width": 64}
-        case(f"{family}-inpaint-{name}".replace("inpaint-inpaint", "inpaint"), family, pipeline, 31, arguments,
+        case(f"{prefix}-{name}", family, pipeline, 31, arguments,
              embeddings(pipeline, PROMPT, NEGATIVE) | {"init": bytes_of(image), "mask": bytes_of(mask)}, OTHER, inputs={"image": image, "mask_image": mask}, draws=draws)
 
 
@@ -130,4 +134,4 @@ def make():
     text_to_image(quiet(StableDiffusionPipeline(**parts)))
     image_to_image(parts)
     draws = "the autoencoder's sample of the picture, the noise, the autoencoder's sample of the masked picture (not used by a 4-channel UNet)"
-    inpainting(parts, "sd15", [("euler", 1.0, draws), ("ddim", 0.75, draws)])
+    inpainting(parts, "sd15", "sd15-inpaint", [("euler", 1.0, draws), ("ddim", 0.75, draws)])

@@ -11,7 +11,8 @@ SKELETONS = Path("/work/shared/hub-skeletons")
 
 
 def configuration(path, **changes):
-    return json.loads((SKELETONS / path / "config.json").read_text()) | changes
+    config = json.loads((SKELETONS / path / "config.json").read_text()) | changes
+    return config | ({"torch_dtype": "float32"} if "torch_dtype" in config else {})
 
 
 def clip(path, seed, width=32, heads=4, layers=3, projection=None):

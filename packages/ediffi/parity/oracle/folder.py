@@ -18,7 +18,7 @@ from .weights import FOLD
 PARITY = Path(__file__).parent.parent
 FIXTURES, TOKENIZERS = PARITY / "fixtures", PARITY / "tokenizers"
 OPTIMUM = os.environ.get("OPTIMUM_PYTHON", "/root/ediffi/venv-optimum/bin/python")
-SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5", "spiece.model": "t5"}
+SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5"}
 
 
 def exported(pipeline, tokenizers, task="text-to-image"):
@@ -28,6 +28,8 @@ def exported(pipeline, tokenizers, task="text-to-image"):
     for folder, skeleton in tokenizers.items():  # transformers 5 saves them in a form that the exporter's transformers 4 cannot read
         shutil.rmtree(work / "torch" / folder)
         shutil.copytree(SKELETONS / skeleton, work / "torch" / folder)
+    index = work / "torch" / "model_index.json"
+    index.write_text(index.read_text().replace('"T5Tokenizer"', '"T5TokenizerFast"'))  # the name hubs have; transformers 5 has but one
     for weights in (work / "torch").glob("text_encoder*/model.safetensors"):
         prefixed(weights)
     log = subprocess.run([OPTIMUM, str(Path(__file__).parent / "optimum_export.py"), str(work / "torch"), str(work / "onnx"), task], capture_output=True, text=True)
@@ -45,7 +47,7 @@ def prefixed(path):
 
 
 def fold_vocabulary(model):
-    """Replaces Gather(table, ids) by Gather(the first FOLD rows, ids mod FOLD) where the table's rows repeat: same numbers, 1/48 of the bytes."""
+    """Replaces Gather(table, ids) by Gather(the first FOLD rows, ids mod FOLD) where the table's rows repeat: same numbers, far fewer bytes."""
     graph = model.graph
     for tensor in list(graph.initializer):
         if len(tensor.dims) != 2 or tensor.dims[0] < 30000:
@@ -65,14 +67,27 @@ def fold_vocabulary(model):
 
 
 def slim(source, target):
-    """Writes the graph without documentation strings and module paths, which hold most bytes of so small a model; operators and tensor names stay."""
+    """Writes the graph without what holds most bytes of so small a model: documentation, metadata, the names of values in between and of nodes
+    without weights. Operators, attributes, weights, their names, and the names of the nodes that use them (LoRA needs those) stay."""
     model = fold_vocabulary(onnx.load(source))
-    for node in model.graph.node:
+    graph = model.graph
+    weights = {t.name for t in graph.initializer}
+    kept, short = weights | {v.name for v in [*graph.input, *graph.output]} | {""}, {}
+    name = lambda n: n if n in kept else short.setdefault(n, f"t{len(short)}")
+    subgraphs = any(a.type == onnx.AttributeProto.GRAPH for n in graph.node for a in n.attribute)
+    for node in graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
-    for value in model.graph.value_info:
+        if subgraphs:
+            continue
+        if not weights & set(node.input):
+            node.name = ""
+        node.input[:] = [name(n) for n in node.input]
+        node.output[:] = [name(n) for n in node.output]
+    for value in graph.value_info:
+        value.name = value.name if subgraphs else name(value.name)
         del value.metadata_props[:]
-    del model.metadata_props[:], model.graph.metadata_props[:]
+    del model.metadata_props[:], graph.metadata_props[:]
     target.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, target)
 
@@ -80,6 +95,8 @@ def slim(source, target):
 def tokenizer_files(skeleton, links, folder, target):
     """Copies a tokenizer's small files, links its vocabularies."""
     for file in sorted((SKELETONS / skeleton).iterdir()):
+        if file.name == "spiece.model":  # tokenizer.json holds the same vocabulary
+            continue
         shared = SHARED.get(file.name)
         if shared is None:
             (target / folder).mkdir(parents=True, exist_ok=True)
@@ -143,7 +160,7 @@ def resolved(family):
     return target
 
 
-DIMS = {"batch_size": 2, "sequence_length": 77, "height": 8, "width": 12, "num_channels": 3}
+DIMS = {"batch_size": 2, "sequence_length": 77, "height": 8, "width": 16, "num_channels": 3}
 
 
 def agreement(family, pipeline, bound=2e-5):
@@ -157,7 +174,7 @@ def agreement(family, pipeline, bound=2e-5):
         session = onnxruntime.InferenceSession(str(path), quiet_options(), providers=["CPUExecutionProvider"])
         generator, feeds = torch.Generator().manual_seed(3), {}
         for value in session.get_inputs():
-            feeds[value.name] = feed(value, name, pipeline, generator)
+            feeds[value.name] = feed(value, name, pipeline, generator, [v.name for v in session.get_inputs()])
         outputs = session.run(None, {k: v.numpy() for k, v in feeds.items()})
         with torch.no_grad():
             expected = reference(name, pipeline, feeds)
@@ -178,30 +195,45 @@ def quiet_options():
     return options
 
 
-def feed(value, component, pipeline, generator):
+def feed(value, component, pipeline, generator, names):
     import torch
 
     rank = {"timestep": 1, "step": 1}.get(value.name)
     shape = [d if isinstance(d, int) else DIMS.get(d) for d in value.shape]
     if value.name == "input_ids":
         return torch.randint(0, 30000, (2, 77), generator=generator).to({"tensor(int32)": torch.int32, "tensor(int64)": torch.int64}[value.type])
+    if value.name.endswith("attention_mask"):
+        return (torch.arange(77) < torch.tensor([[9], [40]])).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+    if value.name in ("img_ids", "txt_ids"):
+        count = 32 if value.name == "img_ids" else 77
+        ids = torch.zeros(count, 3, dtype=torch.int64)
+        if value.name == "img_ids":
+            ids[:, 1], ids[:, 2] = torch.arange(count) // 8, torch.arange(count) % 8
+        return ids.to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+    if value.name == "class_labels":
+        return torch.tensor([250, 100])
     if value.name == "timestep":
-        return torch.full([2] if value.shape else [], 500).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+        return torch.full([2] if value.shape else [], 0.5 if "img_ids" in names else 500).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
     if None in shape or rank:
-        shape = known_shape(value.name, component, pipeline)
+        shape = known_shape(value.name, component, pipeline, names)
     if value.name == "sample" and component == "vae_encoder":
-        shape = [2, 3, 64, 96]
+        shape = [2, 3, 64, 128]
     return torch.randn(shape, generator=generator)
 
 
-def known_shape(name, component, pipeline):
+def known_shape(name, component, pipeline, names):
     """Where a graph leaves a size free that is not the batch: from the module's configuration."""
     config = getattr(pipeline, component.replace("vae_encoder", "vae").replace("vae_decoder", "vae")).config
     shapes = {
-        "sample": lambda: [2, config.in_channels, 8, 12],
-        "latent_sample": lambda: [2, config.latent_channels, 8, 12],
-        "encoder_hidden_states": lambda: [2, 77, config.cross_attention_dim],
-        "hidden_states": lambda: [2, config.in_channels, 8, 12],
+        "sample": lambda: [2, config.in_channels, 8, 16],
+        "latent_sample": lambda: [2, config.latent_channels, 8, 16],
+        "encoder_hidden_states": lambda: [2, 77, config.get("joint_attention_dim") or config.get("caption_channels") or config.get("encoder_hid_dim") or config.cross_attention_dim],
+        "text_embeds": lambda: [2, pipeline.text_encoder_2.config.projection_dim],
+        "time_ids": lambda: [2, 5 if getattr(pipeline.config, "requires_aesthetics_score", False) else 6],
+        "timestep_cond": lambda: [2, config.time_cond_proj_dim],
+        "hidden_states": lambda: [2, 32, config.in_channels] if "img_ids" in names else [2, config.in_channels, 8, 16],
+        "pooled_projections": lambda: [2, config.pooled_projection_dim],
+        "guidance": lambda: [2],
     }
     return shapes[name]()
 
@@ -214,8 +246,13 @@ def reference(name, pipeline, feeds):
         return {"sample": pipeline.vae.decode(feeds["latent_sample"]).sample}
     module = getattr(pipeline, name)
     if name.startswith("text_encoder"):
-        output = module(feeds["input_ids"].long(), output_hidden_states=True)
+        mask = {"attention_mask": feeds["attention_mask"]} if "attention_mask" in feeds else {}
+        output = module(feeds["input_ids"].long(), output_hidden_states=True, **mask)
         named = {k: getattr(output, k, None) for k in ("last_hidden_state", "text_embeds", "pooler_output")}
         hidden = output.hidden_states or ()
         return {k: v for k, v in named.items() if v is not None} | {f"hidden_states.{i}": h for i, h in enumerate(hidden)}
-    return {"out_sample": module(**feeds).sample}
+    added = {k: feeds[k] for k in ("text_embeds", "time_ids") if k in feeds}
+    rest = {k: v for k, v in feeds.items() if k not in added}
+    added = {"added_cond_kwargs": added} if added else {"added_cond_kwargs": {"resolution": None, "aspect_ratio": None}} if "encoder_attention_mask" in feeds else {}
+    output = module(**rest, **added).sample
+    return {"out_sample": output, "out_hidden_states": output}

@@ -67,7 +67,7 @@ def healthy(name, image, latents):
 
 def plain(value):
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items() if not k.startswith("_") or k == "_class_name"}
+        return {str(k): plain(v) for k, v in value.items() if not str(k).startswith("_") or k == "_class_name"}
     if isinstance(value, (list, tuple)):
         return [plain(v) for v in value]
     if isinstance(value, (np.integer, np.floating)):

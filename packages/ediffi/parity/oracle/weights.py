@@ -2,7 +2,7 @@
 
 import torch
 
-FOLD = 1021  # rows of a vocabulary's embedding before it repeats: small files, and neighbouring tokens still differ
+FOLD = 251  # rows of a vocabulary's embedding before it repeats: small files, and neighbouring tokens still differ
 
 
 @torch.no_grad()
@@ -81,3 +81,21 @@ def noised_vp(generator, shape, timestep):
     alpha = (1 - betas).cumprod(0)[timestep]
     noise = torch.randn(shape, generator=generator)
     return alpha.sqrt() * smooth(generator, *shape) + (1 - alpha).sqrt() * noise, noise
+
+
+def noised_flow(generator, shape, sigma):
+    """((1−σ)·x₀ + σ·n, n − x₀) of rectified flow."""
+    clean, noise = smooth(generator, *shape), torch.randn(shape, generator=generator)
+    return (1 - sigma) * clean + sigma * noise, noise - clean
+
+
+def patches(x, size=2):
+    """[B, C, h, w] → [B, tokens, size·size·C], channels fastest, as SD3's last layer has it."""
+    b, c, h, w = x.shape
+    return x.reshape(b, c, h // size, size, w // size, size).permute(0, 2, 4, 3, 5, 1).reshape(b, -1, size * size * c)
+
+
+def packed(x):
+    """[B, C, h, w] → [B, tokens, C·4], channels slowest, as FLUX packs latents."""
+    b, c, h, w = x.shape
+    return x.reshape(b, c, h // 2, 2, w // 2, 2).permute(0, 2, 4, 1, 3, 5).reshape(b, -1, 4 * c)
