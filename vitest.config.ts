@@ -8,6 +8,7 @@ export default defineConfig({
     alias: [
       { find: /^@ediffi\/core\/testing$/, replacement: source('core/src/testing/index.ts') },
       { find: /^@ediffi\/backends\/graph$/, replacement: source('backends/src/graph/index.ts') },
+      { find: /^@ediffi\/backends\/auto$/, replacement: source('backends/src/auto.node.ts') },
       { find: /^@ediffi\/backends\/(.+)$/, replacement: source('backends/src/$1.ts') },
       { find: /^@ediffi\/([a-z]+)$/, replacement: source('$1/src/index.ts') },
       { find: /^ediffi$/, replacement: source('ediffi/src/index.ts') },

@@ -1,5 +1,5 @@
 /* Chromium under a test: where it is, how it starts, and the code that runs in its pages. */
-import { build } from 'esbuild';
+import { build, type BuildOptions, type BuildResult, type Plugin } from 'esbuild';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -31,25 +31,43 @@ export async function launch(flags: readonly string[] = []): Promise<Browser> {
 }
 
 /** A page's script with everything it imports, from the sources of the packages as a browser gets them. */
-export async function bundle(entry: string, minify = false): Promise<string> {
-  const source = (path: string): string => join(root, 'packages', path);
-  const entries = (name: string): string => {
-    const exports = JSON.parse(readFileSync(source(`${name}/package.json`), 'utf8')).exports as Record<string, Record<string, { default?: string } | string>>;
-    const { browser, default: standard } = exports['.']!;
-    const dist = typeof browser === 'object' ? browser.default! : (standard as string);
-    return source(`${name}/${dist.replace('dist', 'src').replace(/\.js$/, '.ts')}`);
-  };
-  const { outputFiles } = await build({
-    entryPoints: [join(root, entry)], bundle: true, write: false, format: 'esm', platform: 'browser', target: 'es2022', minify, logLevel: 'silent',
-    alias: {
-      ...Object.fromEntries(['core', 'sampler', 'encoders', 'model', 'backends'].map((name) => [`@ediffi/${name}`, entries(name)])),
-      ...Object.fromEntries(['ort-web', 'ort-webgpu', 'conformance', 'reference'].map((name) => [`@ediffi/backends/${name}`, source(`backends/src/${name}.ts`)])),
-      '@ediffi/backends/auto': source('backends/src/auto.browser.ts'),
-      '@ediffi/core/testing': source('core/src/testing/index.ts'),
-      ediffi: entries('ediffi'),
-    },
-  });
-  return outputFiles[0]!.text;
+export const bundle = async (entry: string): Promise<string> => bundleOf(`import './${entry}';`);
+
+/** Code with everything it imports. */
+export async function bundleOf(contents: string): Promise<string> {
+  return (await built(contents, {})).outputFiles[0]!.text;
+}
+
+/** Minified code in pieces, as bundlers make them: what is loaded at once, and what only when it is asked for. */
+export async function piecesOf(contents: string): Promise<{ readonly atOnce: string; readonly later: string }> {
+  const { outputFiles, metafile } = await built(contents, { minify: true, splitting: true, outdir: '/' });
+  const at = (path: string): string => outputFiles.find((file) => file.path.endsWith(path.replace(/^.*\//, '/')))!.text;
+  const entry = Object.keys(metafile.outputs).find((path) => metafile.outputs[path]!.entryPoint === '<stdin>')!;
+  const loaded = new Set([entry]);
+  for (const path of loaded) for (const { path: next, kind } of metafile.outputs[path]!.imports) if (kind === 'import-statement') loaded.add(next);
+  const join = (paths: readonly string[]): string => paths.map(at).join('\n');
+  return { atOnce: join([...loaded]), later: join(Object.keys(metafile.outputs).filter((path) => !loaded.has(path))) };
+}
+
+const built = (contents: string, options: BuildOptions): Promise<BuildResult<{ write: false; metafile: true }>> =>
+  build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, metafile: true, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', plugins: [sources] });
+
+/** Our packages by their sources, chosen by the conditions that a browser has; `sideEffects: false` holds for sources too. */
+const sources: Plugin = {
+  name: 'sources',
+  setup({ onResolve }) {
+    onResolve({ filter: /^(@ediffi\/[a-z]+|ediffi)(\/|$)/ }, ({ path }) => ({ path: sourceOf(path), sideEffects: false }));
+    onResolve({ filter: /^\.\.?\/.*\.js$/ }, ({ path, resolveDir }) => (resolveDir.includes('node_modules') ? undefined : { path: join(resolveDir, path.replace(/\.js$/, '.ts')), sideEffects: !resolveDir.includes('packages') }));
+  },
+};
+
+function sourceOf(specifier: string): string {
+  const [, name, subpath] = /^(?:@ediffi\/)?([a-z]+)(?:\/(.+))?$/.exec(specifier)!;
+  const folder = join(root, 'packages', name!);
+  const { exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { exports: Record<string, { browser?: { default: string }; default: string | { default: string } }> };
+  const entry = exports[subpath ? `./${subpath}` : '.']!;
+  const dist = entry.browser?.default ?? (typeof entry.default === 'string' ? entry.default : entry.default.default);
+  return join(folder, dist.replace('dist', 'src').replace(/\.js$/, '.ts'));
 }
 
 /** An empty page that runs a script. */

@@ -7,7 +7,8 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('..', import.meta.url));
 const entries = readdirSync(join(root, 'packages')).flatMap((name) => {
   const { exports = {} } = JSON.parse(readFileSync(join(root, 'packages', name, 'package.json'), 'utf8'));
-  return Object.values(exports).flatMap((entry) => (entry.types ? [join(root, 'packages', name, entry.types.replace('dist', 'src').replace(/\.d\.ts$/, '.ts'))] : []));
+  const conditions = Object.values(exports).flatMap((entry) => [entry, ...Object.values(entry)]); // { types } or { browser: { types }, types }
+  return conditions.flatMap(({ types }) => (types ? [join(root, 'packages', name, types.replace('dist', 'src').replace(/\.d\.ts$/, '.ts'))] : []));
 });
 const config = ts.readConfigFile(join(root, 'packages/ediffi/tsconfig.json'), ts.sys.readFile);
 const { options } = ts.parseJsonConfigFileContent(config.config, ts.sys, join(root, 'packages/ediffi'));

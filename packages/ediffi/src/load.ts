@@ -1,7 +1,7 @@
 import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend, type Denoiser, type Instrumentation, type PromptEncoder } from '@ediffi/core';
 import { clipImageEncoder, clipTextEncoder, t5Encoder, type ImageEncoder } from '@ediffi/encoders';
 import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
-import { ortNode } from '@ediffi/backends/ort-node';
+import { createBackend } from '@ediffi/backends/auto';
 import { lazy, lazyEncoder } from './open/lazy.js';
 import type { PipelineParts } from './parts.js';
 import { Cascade, Pipeline } from './pipeline.js';
@@ -10,7 +10,7 @@ import { perInstrument, type BaseStage, type Stage, type Upsampler } from './sta
 
 /** Options of loadEdiffi and loadBase. */
 export interface LoadEdiffiOptions extends LoadModelOptions {
-  /** What runs the graphs; the caller's to dispose. Default: onnxruntime-node in worker threads, disposed with the pipeline. */
+  /** What runs the graphs; the caller's to dispose. Default: onnxruntime-node in worker threads, disposed with the pipeline; a page gives its own (`ortWeb`). */
   readonly backend?: Backend;
   /** Threads inside one operator. Default: the backend's (1: the same bytes on every machine). */
   readonly threads?: number;
@@ -34,7 +34,7 @@ export async function loadBase(options: LoadEdiffiOptions = {}): Promise<Pipelin
 async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts; owned: { dispose(): Promise<void> }[] }> {
   options.signal?.throwIfAborted();
   const model = await loadModel(options);
-  const backend = options.backend ?? ortNode();
+  const backend = options.backend ?? (await createBackend());
   const owned: { dispose(): Promise<void> }[] = options.backend ? [] : [backend];
   const graphs = new SharedLoads((file) => model.source(file), backend, options.threads);
   const own = <T extends { dispose(): Promise<void> }>(part: T): T => (owned.unshift(part), part);

@@ -1,14 +1,17 @@
-import { ModelError, type ModelSource } from '@ediffi/core';
-import { parseCard, type ModelCard } from './card.js';
-import { files, sha256, type ModelFiles } from './files.js';
+import { EdiffiError, ModelError, type ModelSource } from '@ediffi/core';
+import { parseCard, type CardFile, type ModelCard } from './card.js';
+import { sha256, type ModelFiles } from './files.js';
+import { webFiles, type WebFilesOptions } from './web-files.js';
 
 /** Options of loadModel. */
-export interface LoadModelOptions {
+export interface LoadModelOptions extends WebFilesOptions {
   /** Folder that holds card.json, weights/ and tokenizers/ (Node). Default: $EDIFFI_MODEL, else the embedded model in this package. */
   readonly folder?: string | URL;
   /** How to get a file by its path in the folder ('card.json', 'weights/t5.onnx'); for browsers, tests and other stores. */
   readonly fetch?: (path: string) => Promise<Uint8Array>;
-  /** Compare every weight file with its SHA-256 now rather than when it is first used. Default: true for folders, false with `fetch`. */
+  /** URL of the folder, for pages: files are fetched when first needed, checked, and kept in the browser's Cache API. */
+  readonly baseUrl?: string | URL;
+  /** Compare every weight file with its SHA-256 now rather than when it is first used. Default: true for folders, false with `fetch` and `baseUrl`. */
   readonly verify?: boolean;
 }
 
@@ -25,13 +28,15 @@ export interface Model {
   evaluation(): Promise<object>;
 }
 
-/** Opens a model. Rejects with ModelError for a missing, cut-off or altered file, before anything is loaded. */
-export async function loadModel(options: LoadModelOptions = {}): Promise<Model> {
-  const store: ModelFiles = options.fetch ? { location: 'the given fetch', read: options.fetch } : await files(options.folder);
-  const read = async (path: string): Promise<Uint8Array> => {
+/** Opens a model; `onDisk` opens folders, where there are any. */
+export async function openModel(options: LoadModelOptions, onDisk: (folder?: string | URL) => ModelFiles): Promise<Model> {
+  const { fetch, baseUrl, folder } = options;
+  const store = fetch ? { location: 'the given fetch', read: fetch } : baseUrl !== undefined ? webFiles(baseUrl, options) : onDisk(folder);
+  const read = async (path: string, expected?: CardFile): Promise<Uint8Array> => {
     try {
-      return await store.read(path);
+      return await store.read(path, expected);
     } catch (cause) {
+      if (EdiffiError.isInstance(cause)) throw cause;
       throw new ModelError(`${path}: cannot be read from ${store.location} — the model folder needs card.json, weights/ and tokenizers/`, path, { cause });
     }
   };
@@ -39,8 +44,9 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
   const card = parseCard(await text('card.json'));
 
   const checked = async (file: string): Promise<Uint8Array> => {
-    const { bytes, sha256: wanted } = card.files[file]!;
-    const data = await read(`weights/${file}`);
+    const expected = card.files[file]!;
+    const { bytes, sha256: wanted } = expected;
+    const data = await read(`weights/${file}`, expected);
     if (data.length !== bytes) throw new ModelError(`${file}: ${data.length} bytes, the card says ${bytes} — the file is cut off or from another version; download it again`, file);
     const actual = await sha256(data);
     if (actual !== wanted) throw new ModelError(`${file}: SHA-256 is ${actual.slice(0, 12)}…, the card says ${wanted.slice(0, 12)}… — the file is damaged or from another version; download it again`, file);
@@ -54,7 +60,7 @@ export async function loadModel(options: LoadModelOptions = {}): Promise<Model> 
       throw new ModelError(`${file}: not JSON — the file is damaged`, file, { cause });
     }
   };
-  if (options.verify ?? !options.fetch) for (const file of Object.keys(card.files)) await checked(file);
+  if (options.verify ?? (!fetch && baseUrl === undefined)) for (const file of Object.keys(card.files)) await checked(file);
 
   return {
     card,

@@ -1,0 +1,23 @@
+/* What runs anywhere; index.ts adds what needs files on disk: folders, hubs, stock models, judges. */
+export { Attention, type AttentionOptions, type StepAttention } from './attention/attention.js';
+export { HeatMap, type HeatMapPngOptions, type MaskOptions } from './attention/heat-map.js';
+export type { Word } from './attention/words.js';
+export { describe, type DescribeOptions } from './describe.js';
+export { inpainted, type Known } from './inpaint.js';
+export * from './load.js';
+export type { Metadata, StageMetadata } from './metadata.js';
+export { grids, solvers, type Grid } from './names.js';
+export type * from './options.js';
+export * from './pictures/generated-image.js';
+export { maskOf, pictureOf, resized, rgbaOf, tensorOf, type PictureInput } from './pictures/input.js';
+export * from './pictures/picture-error.js';
+export * from './pictures/png.js';
+export type { Painting } from './painting.js';
+export type { PipelineParts } from './parts.js';
+export * from './pipeline.js';
+export type { Autoencoder, BaseStage, FrameOptions, Framing, Guide, Latents, ScheduleChoice, Scheduled, Stage, StageDefaults, Upsampler } from './stage.js';
+export type { GenerationStep } from './step.js';
+export { memoryFiles } from './sources/memory.js';
+export type { ModelFiles } from './sources/model-files.js';
+export { version } from './version.js';
+export type { Warning } from './warnings.js';
