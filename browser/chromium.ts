@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
 import { describe } from 'vitest';
+import { browserSources } from '../scripts/browser-sources.mjs';
 import { findChromium } from '../scripts/chromium.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -50,14 +51,13 @@ export async function piecesOf(contents: string): Promise<{ readonly atOnce: str
 }
 
 const built = (contents: string, options: BuildOptions): Promise<BuildResult<{ write: false; metafile: true }>> =>
-  build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, metafile: true, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', plugins: [sources] });
+  build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, metafile: true, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', plugins: [sources, browserSources] });
 
 /** Our packages by their sources, chosen by the conditions that a browser has; `sideEffects: false` holds for sources too. */
 const sources: Plugin = {
   name: 'sources',
   setup({ onResolve }) {
     onResolve({ filter: /^(@ediffi\/[a-z]+|ediffi)(\/|$)/ }, ({ path }) => ({ path: sourceOf(path), sideEffects: false }));
-    onResolve({ filter: /^\.\.?\/.*\.js$/ }, ({ path, resolveDir }) => (resolveDir.includes('node_modules') ? undefined : { path: join(resolveDir, path.replace(/\.js$/, '.ts')), sideEffects: !resolveDir.includes('packages') }));
   },
 };
 

@@ -1,10 +1,9 @@
 import { defineConfig } from 'tsup';
+import { browserSources } from '../../scripts/browser-sources.mjs';
 
-export default defineConfig({
-  entry: {"index": "src/index.ts", "index.browser": "src/index.browser.ts", "cli": "src/cli.ts"},
-  format: ['esm'],
-  dts: true,
-  clean: true,
-  target: 'es2022',
-  tsconfig: './tsconfig.build.json',
-});
+const common = { format: ['esm' as const], dts: true, target: 'es2022', tsconfig: './tsconfig.build.json' }; // scripts/build.mjs empties dist
+
+export default defineConfig([
+  { ...common, entry: { index: 'src/index.ts', cli: 'src/cli.ts' } },
+  { ...common, entry: { 'index.browser': 'src/index.browser.ts' }, esbuildPlugins: [browserSources] },
+]);
