@@ -92,11 +92,11 @@ async function withStyle(plain: Conditioning, parts: PipelineParts, { style }: R
 }
 
 /** The conditions with what a stage wants to be told about size and role. */
-function framed({ stage, width, height, scale }: StageRun, conditions: Conditions, { frame }: Request): Conditions {
+function framed({ stage, width, height, told }: StageRun, conditions: Conditions, { frame }: Request): Conditions {
   if (!stage.framed) return conditions;
-  const told = (condition: Conditioning, role: 'positive' | 'negative'): Conditioning => stage.framed!(condition, { width, height, role, guidance: typeof scale === 'number' ? scale : scale(Infinity), ...(frame && { frame }) });
-  const plain = told(conditions.plain, 'positive');
-  return { ...conditions, plain, styled: conditions.styled === conditions.plain ? plain : told(conditions.styled, 'positive'), negative: told(conditions.negative, 'negative') };
+  const frameFor = (condition: Conditioning, role: 'positive' | 'negative'): Conditioning => stage.framed!(condition, { width, height, role, guidance: told, ...(frame && { frame }) });
+  const plain = frameFor(conditions.plain, 'positive');
+  return { ...conditions, plain, styled: conditions.styled === conditions.plain ? plain : frameFor(conditions.styled, 'positive'), negative: frameFor(conditions.negative, 'negative') };
 }
 
 const row = (batch: HostTensor, index: number): HostTensor => {

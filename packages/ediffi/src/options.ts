@@ -8,8 +8,11 @@ import type { FrameOptions } from './stage.js';
 /** One text for all encoders, or one per encoder by its name: { t5, clip } (an absent one gets none). */
 export type Prompt = string | Readonly<Record<string, string>>;
 
-/** Guidance: the scale, a function of σ, or all of its options. */
-export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
+/**
+ * Guidance: the scale, a function of σ, or all of its options. A network that takes the scale as an input (FLUX.1 dev, latent consistency models) is told the
+ * scale, or `embedded` where there is one; `scale` then guides by a second call, against the negative.
+ */
+export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale; readonly embedded?: number } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
 
 /** What a painted phrase does outside its own mask. */
 export interface OutsideOption {

@@ -20,6 +20,8 @@ export interface StageRun {
   readonly guidance: Omit<Guide, 'scale'>;
   readonly threshold: Threshold;
   readonly augmentation: number;
+  /** The guidance that a network which takes it as an input is told. */
+  readonly told: number;
   /** Pure noise times this is where a picture begins. */
   readonly startScale: number;
   readonly alpha: (sigma: number) => number;
@@ -43,16 +45,19 @@ export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions
   const steps = integer('steps', options.steps ?? defaults.steps, 1, 10_000);
   const byName = options.solver !== undefined || options.grid !== undefined;
   if (options.scheduler && (byName || !stage.scheduled)) throw new OptionError('scheduler', String(options.scheduler['_class_name']), byName ? 'none together with a solver or a grid: it brings its own' : 'a solver and a grid: this stage was not opened from a hub model');
-  const { scale, threshold: bound, ...guidance } = guidanceOf(options.guidance ?? defaults.guidance);
+  const asked = guidanceOf(options.guidance ?? defaults.guidance);
+  const { threshold: bound, embedded = stage.embedsGuidance ? numberAt(asked.scale) : undefined, ...rest } = asked;
+  const { scale, ...guidance } = stage.embedsGuidance && asked.embedded === undefined ? { ...rest, scale: 1 } : rest;
+  if (embedded !== undefined) finiteNumber('embedded guidance', embedded);
+  if (asked.embedded !== undefined && !stage.embedsGuidance) throw new OptionError('embedded guidance', asked.embedded, 'nothing: this network does not take its guidance as an input');
   if (typeof scale === 'number') finiteNumber('guidance', scale);
   if (guidance.rescale !== undefined) finiteNumber('guidance rescale', guidance.rescale, 0, 1);
   if (typeof bound === 'object') finiteNumber('dynamic threshold quantile', bound.dynamic, Number.MIN_VALUE, 1);
   const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
-  const common = { stage, ...size, scale, guidance, augmentation };
-  const acting = stage.embedsGuidance ? 1 : scale;
-  if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale: acting, ...guidance }, bound ?? 'none') };
+  const common = { stage, ...size, scale, guidance, augmentation, told: embedded ?? numberAt(scale) };
+  if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale, ...guidance }, bound ?? 'none') };
   const threshold = bound ?? (isUpsampler(stage) || !stage.latents ? 'static' : 'none');
-  return { ...common, ...namedRun(stage, steps, options.solver ?? defaults.solver, options.grid ?? defaults.grid, share, { scale: acting, ...guidance }, threshold) };
+  return { ...common, ...namedRun(stage, steps, options.solver ?? defaults.solver, options.grid ?? defaults.grid, share, { scale, ...guidance }, threshold) };
 }
 
 type Sampling = Pick<StageRun, 'solverName' | 'gridName' | 'sigmas' | 'threshold' | 'startScale' | 'alpha' | 'expertAt' | 'solve' | 'guided'>;
@@ -85,6 +90,9 @@ function namedRun(stage: BaseStage | Upsampler, steps: number, solverOption: str
   };
 }
 
+/** A scale as one number, for networks that take one. */
+const numberAt = (scale: GuidanceScale): number => (typeof scale === 'number' ? scale : scale(Infinity));
+
 function guidanceOf(guidance: Guidance): Exclude<Guidance, GuidanceScale> {
   return typeof guidance === 'object' && guidance !== null ? guidance : { scale: guidance };
 }
@@ -116,6 +124,8 @@ export function resolveSize(base: BaseStage, factor: number, options: { readonly
   const edge = (name: 'width' | 'height'): number => {
     const unit = base.multiple * factor;
     const value = integer(name, options[name] ?? base.size * factor, unit, 8192);
+    const only = base.fixed?.[name === 'height' ? 0 : 1];
+    if (only !== undefined && value !== only * factor) throw new OptionError(name, value, `${only * factor}, the only size that the network was exported for`);
     if (value % unit !== 0) throw new OptionError(name, value, `a multiple of ${unit}, such as ${Math.round(value / unit) * unit || unit}`);
     return value / factor;
   };

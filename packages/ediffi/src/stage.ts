@@ -86,6 +86,8 @@ export interface BaseStage extends Stage {
   readonly size: number;
   /** What width and height must be multiples of. */
   readonly multiple: number;
+  /** The only size that the network's graph takes, in pixels. */
+  readonly fixed?: readonly [height: number, width: number];
   /** The network works on latents; absent: on the picture itself, in −1…1. */
   readonly latents?: Latents;
 }

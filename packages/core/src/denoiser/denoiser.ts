@@ -20,6 +20,8 @@ export interface AttentionRecord {
 /** Options of one network call. */
 export interface CallOptions {
   readonly signal?: Abort;
+  /** Receives what follows the picture's channels in an answer with twice as many: a learned variance `[B, C, H, W]`. */
+  readonly variance?: (rest: Tensor) => void;
   /** Receives the attention maps of the call, and owns them, when the graph was loaded with them. */
   readonly attention?: (record: AttentionRecord) => void;
 }

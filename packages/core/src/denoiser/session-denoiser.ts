@@ -10,7 +10,7 @@ import { columnsFor, regionFeeds } from '../regions/feeds.js';
 import { cast } from '../tensor/cast.js';
 import { float32, floats, zeros } from '../tensor/host.js';
 import { shapeText, type Shape, type Tensor } from '../tensor/tensor.js';
-import type { AttentionRecord } from './denoiser.js';
+import type { AttentionRecord, CallOptions } from './denoiser.js';
 import type { Layout } from './layout.js';
 import type { Network } from './precondition.js';
 
@@ -41,8 +41,6 @@ export interface NetworkOptions {
   readonly inputs?: (shape: Shape, condition: Conditioning) => Readonly<Record<string, Tensor>>;
   /** Divides the noise input: 1000 for graphs that take 0…1 where schedules count to 1000. */
   readonly noiseUnit?: number;
-  /** Is given what follows the picture's channels in an answer with more of them: a learned variance `[B, C′, H, W]`. */
-  readonly variance?: (rest: Tensor, sigma: number) => void;
 }
 
 /**
@@ -89,7 +87,7 @@ export function sessionNetwork(session: Session, names: GraphNames = embeddedNam
       throw error;
     }
     if (!output) throw new ModelError(`${session.name}: the graph has no output '${names.output}' — it has ${session.outputs.map((o) => o.name).join(', ')}`, session.name);
-    return answered(session, output, x, sigma, options);
+    return answered(session, output, x, options.layout, call?.variance);
   };
   return Object.assign(network, { dispose: () => session.dispose() });
 }
@@ -115,7 +113,7 @@ async function beside(a: Tensor, b: Tensor): Promise<Tensor> {
 }
 
 /** The answer as float32 in the picture's shape; channels beyond it are handed to `variance`. */
-async function answered(session: Session, output: Tensor, x: Tensor, sigma: number, { layout, variance }: NetworkOptions): Promise<Tensor> {
+async function answered(session: Session, output: Tensor, x: Tensor, layout: Layout | undefined, variance: CallOptions['variance']): Promise<Tensor> {
   const plain = await cast(output, 'float32');
   if (plain !== output) output.dispose();
   if (layout) return layout.unpack(plain, x.shape).finally(() => plain.dispose());
@@ -127,7 +125,7 @@ async function answered(session: Session, output: Tensor, x: Tensor, sigma: numb
   plain.dispose();
   const block = data.length / batch / 2;
   const half = (which: number): Tensor => float32(Float32Array.from({ length: data.length / 2 }, (_, i) => data[Math.floor(i / block) * 2 * block + which * block + (i % block)]!), [batch, channels, ...size]);
-  variance?.(half(1), sigma);
+  variance?.(half(1));
   return x.device.fromHost(half(0) as ReturnType<typeof float32>);
 }
 

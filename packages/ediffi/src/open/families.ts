@@ -72,8 +72,8 @@ const flux: Family = {
   ownSigmas: true,
   unsaid: 'encoded',
 };
-const pixart: Family = { title: 'PixArt', network: 'transformer', texts: [{ ...t5('text_encoder', 'tokenizer', 300), mask: true }], plan: { segments: [['t5']], maskInput: 'encoder_attention_mask' }, steps: 20, guidance: 4.5, strength: 'kept', patch: 2, unsaid: 'encoded' };
-const deepFloyd: Family = { title: 'DeepFloyd IF', network: 'unet', texts: [{ ...t5('text_encoder', 'tokenizer', 77), mask: true }], plan: { segments: [['t5']] }, steps: 100, guidance: 7, strength: 'kept', patch: 1, unsaid: 'encoded', pixels: true };
+const pixart: Family = { title: 'PixArt', network: 'transformer', texts: [{ ...t5('text_encoder', 'tokenizer', 300), mask: true, fold: true }], plan: { segments: [['t5']], maskInput: 'encoder_attention_mask' }, steps: 20, guidance: 4.5, strength: 'kept', patch: 2, unsaid: 'encoded' };
+const deepFloyd: Family = { title: 'DeepFloyd IF', network: 'unet', texts: [{ ...t5('text_encoder', 'tokenizer', 77), mask: true, fold: true }], plan: { segments: [['t5']] }, steps: 100, guidance: 7, strength: 'kept', patch: 1, unsaid: 'encoded', pixels: true };
 
 /** Families by diffusers' class of pipeline. */
 export const families: Readonly<Record<string, Family>> = {

@@ -16,7 +16,7 @@ export interface ModelIndex {
 
 /** Reads a JSON file of a model. Rejects with ModelError when it is missing or no JSON object. */
 export async function readJson(files: ModelFiles, path: string): Promise<Config> {
-  const text = new TextDecoder().decode(await files.read(path));
+  const text = new TextDecoder().decode(await files.read(path)).replace(/: (-?)Infinity\b/g, ': "$1inf"'); // Python writes it bare
   let value: unknown;
   try {
     value = JSON.parse(text);

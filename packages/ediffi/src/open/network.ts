@@ -41,6 +41,12 @@ const dimension = (face: GraphFace, input: string, axis: number): number | undef
   return typeof size === 'number' && size > 0 ? size : undefined;
 };
 
+/** Height and width that the graph fixes for its picture `[B, C, H, W]`. */
+export const fixedSize = (face: GraphFace, sample: string): readonly [height: number, width: number] | undefined => {
+  const [height, width] = [dimension(face, sample, 2), dimension(face, sample, 3)];
+  return height !== undefined && width !== undefined ? [height, width] : undefined;
+};
+
 /** Width of an input's last axis, where the graph fixes it. */
 export const widthOf = (face: GraphFace, input: string): number | undefined => dimension(face, input, -1);
 
@@ -69,11 +75,10 @@ function positions(face: GraphFace, shape: Shape, condition: Conditioning): Reco
 }
 
 /** A loaded graph as the family's raw network. */
-export function graphNetwork(session: Session, family: Family, variance?: (rest: Tensor, sigma: number) => void): Network {
+export function graphNetwork(session: Session, family: Family): Network {
   return sessionNetwork(session, graphNames(session, family), {
     ...(family.packed && { layout: patches(2), inputs: (shape: Shape, condition: Conditioning) => positions(session, shape, condition) }),
     ...(family.unitTime && { noiseUnit: 1000 }),
-    ...(variance && { variance }),
   });
 }
 

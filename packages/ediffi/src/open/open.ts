@@ -1,4 +1,4 @@
-import { CapabilityError, ExpertEnsemble, ModelError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { CapabilityError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
 import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
 import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
@@ -11,7 +11,7 @@ import { families, type Family } from './families.js';
 import { framingOf, ownInputs } from './framing.js';
 import { lazy, lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
-import { asExpert, checkFace, ensembleNetwork, graphNames, graphNetwork, type Told } from './network.js';
+import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
 import { adapted, hubEncoder, hubTokenizer, joinTexts, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
@@ -28,6 +28,8 @@ export interface OpenOptions extends HubOptions {
   readonly refiner?: FilesSource;
   /** Where it takes over: a share of the training timesteps (0.8: the last fifth), or a σ. Default: 0.8, or the model's own boundary. */
   readonly cut?: ExpertCut;
+  /** Tokens per prompt, by text encoder; T5's differ between pipelines. Default: as diffusers has it. */
+  readonly lengths?: Readonly<Record<string, number>>;
   /** Guidance per expert, by name. */
   readonly guidance?: Readonly<Record<string, number>>;
   /** In place of the model's own scheduler. */
@@ -66,7 +68,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   const loads = new SharedLoads(sourceOf, backend, options.threads);
   const own = <T extends Disposable>(part: T): T => (owned.unshift(part), part);
   try {
-    const texts = await openTexts(index, second, family, loads, own);
+    const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own);
     const networks = await openNetworks(index, second, family, texts.widths);
     const base = await openStage(networks, index, family, loads, options, own);
     const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, options.tiling));
@@ -76,6 +78,12 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
     await Promise.all(owned.map((part) => part.dispose()));
     throw error;
   }
+}
+
+function withLengths(family: Family, lengths: OpenOptions['lengths'] = {}): Family {
+  const unknown = Object.keys(lengths).find((name) => !family.texts.some((part) => part.name === name));
+  if (unknown !== undefined) throw new OptionError('lengths', unknown, `some of ${family.texts.map((part) => part.name).join(', ')}`);
+  return { ...family, texts: family.texts.map((part) => (lengths[part.name] === undefined ? part : { ...part, length: lengths[part.name]! })) };
 }
 
 const key = (model: string, file: string): string => `${model}\u0000${file}`;
@@ -174,16 +182,18 @@ async function openStage(networks: readonly NetworkPart[], index: ModelIndex, fa
   const latent = family.pixels ? 3 : await latentChannels(index, channels);
   const factor = family.pixels ? 1 : await factorOf(index);
   const size = numberOf(first!.config, 'sample_size', family.packed ? 128 : 64, 'config.json') * factor;
+  const fixed = family.packed ? undefined : fixedSize(first!.outline, graphNames(first!.outline, family).sample);
   return {
     name: 'base',
     denoiser: plainDenoiser(scheduler, plain, network),
     instrumented: perInstrument((instrument) => plainDenoiser(scheduler, plain, networkOf(instrument))),
-    scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor, embedded }),
+    scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor }),
     framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
     embedsGuidance: embedded,
     defaults: { steps: family.steps, guidance: family.guidance },
     parameters: Object.fromEntries(networks.map(({ name, outline }) => [name, outline.parameters])),
-    size,
+    size: fixed ? fixed[1] * factor : size,
+    ...(fixed && { fixed: [fixed[0] * factor, fixed[1] * factor] as const }),
     multiple: factor * family.patch * halvings(first!.config, family),
     ...(!family.pixels && { latents: { channels: latent, factor, ...(numberOf(first!.config, 'in_channels', latent, 'config.json') === 2 * latent + 1 && { inpaints: true }) } }),
   };

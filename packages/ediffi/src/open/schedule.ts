@@ -1,5 +1,5 @@
 /* A hub scheduler over a stage's raw network, and the same network for solvers and grids chosen by name. */
-import { CapabilityError, epsilon, flow, guidedNetwork, velocity, type Denoiser, type ExpertEnsemble, type Instrumentation, type Network } from '@ediffi/core';
+import { CapabilityError, epsilon, float32, flow, guidedNetwork, velocity, type Denoiser, type ExpertEnsemble, type HostTensor, type Instrumentation, type Network, type Tensor } from '@ediffi/core';
 import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
 import type { Guide, ScheduleChoice, Scheduled } from '../stage.js';
 import type { Family } from './families.js';
@@ -13,12 +13,10 @@ export interface ScheduleParts {
   readonly network: (instrument?: Instrumentation) => Network;
   /** Latent pixels per pixel. */
   readonly factor: number;
-  /** Guidance is an input of the network, not two calls. */
-  readonly embedded: boolean;
 }
 
 /** Sampling as diffusers does it. Throws CapabilityError or OptionError for schedulers that cannot be reproduced. */
-export function scheduling({ family, config: own, ensemble, network, factor, embedded }: ScheduleParts): (choice: ScheduleChoice) => Scheduled {
+export function scheduling({ family, config: own, ensemble, network, factor }: ScheduleParts): (choice: ScheduleChoice) => Scheduled {
   return ({ steps, width, height, share, scheduler }) => {
     const config = scheduler ?? own;
     const begin = family.strength === 'kept' ? steps - Math.trunc(steps * share + 1e-9) : Math.trunc(steps - steps * share + 1e-9);
@@ -27,8 +25,10 @@ export function scheduling({ family, config: own, ensemble, network, factor, emb
     const tokens = (width / factor / family.patch) * (height / factor / family.patch);
     const dynamic = config['use_dynamic_shifting'] === true;
     const mu = dynamic ? muOfTokens(tokens, { base: number('base_image_seq_len', 256), max: number('max_image_seq_len', 4096), baseShift: number('base_shift', 0.5), maxShift: number('max_shift', 1.15) }) : undefined;
+    const learned: { latest?: Tensor } = {};
     const recipe = fromDiffusers(config, {
       steps,
+      ...(config['variance_type'] === 'learned_range' && { variance: () => learned.latest ?? float32([0], [1]) }),
       ...(start > 0 && { start }),
       ...(mu !== undefined && { mu }),
       ...(family.ownSigmas && { sigmas: Array.from({ length: steps }, (_, i) => (steps === 1 ? 1 : 1 + (i * (1 / steps - 1)) / (steps - 1))) }),
@@ -38,8 +38,10 @@ export function scheduling({ family, config: own, ensemble, network, factor, emb
       recipe,
       expertAt: (sigma) => ensemble.at(edm(sigma)).name,
       denoiser: ({ scale, ...guide }: Guide, instrument) => {
-        const acting = embedded || (typeof scale === 'number' && scale <= 1) ? 1 : scale; // diffusers: no guidance at 1 and below
-        return recipe.denoiser(guidedNetwork(network(instrument), acting, guide, (sigma) => (embedded ? undefined : ensemble.at(sigma).guidance)));
+        const acting = typeof scale === 'number' && scale <= 1 ? 1 : scale; // diffusers: no guidance at 1 and below
+        const denoiser = recipe.denoiser(guidedNetwork(network(instrument), acting, guide, (sigma) => (acting === 1 ? undefined : ensemble.at(sigma).guidance)));
+        const rows = (x: Tensor, rest: Tensor): Tensor => float32((rest as HostTensor).data.slice(0, x.shape.reduce((a, b) => a * b, 1)), x.shape); // the wanted rows come first
+        return { ...denoiser, denoise: (x, sigma, condition, call) => denoiser.denoise(x, sigma, condition, { ...call, variance: (rest) => (learned.latest = rows(x, rest)) }) };
       },
     };
   };

@@ -3,7 +3,7 @@
  * side by side along the features, padded with zeros to the network's width, one segment after another along the tokens.
  */
 import { cast, float32, floats, int64, ModelError, repeatRows, ShapeError, shapeText, type Conditioning, type Network, type PromptEmbedding, type PromptEncoder, type Session, type Tensor } from '@ediffi/core';
-import { clipTokenizerJson, PromptTokenizer } from '@ediffi/encoders';
+import { clipTokenizerJson, PromptTokenizer, type TokenizedPrompt } from '@ediffi/encoders';
 import type { ModelFiles } from '../sources/index.js';
 import { readJson, type Config } from './model-index.js';
 
@@ -22,6 +22,8 @@ export interface TextPart {
   readonly length?: number;
   /** The family works without it: zeros. */
   readonly optional?: boolean;
+  /** The prompt is trimmed and put in lower case first. */
+  readonly fold?: boolean;
   /** The encoder is told which tokens are padding. */
   readonly mask?: boolean;
 }
@@ -84,7 +86,7 @@ export function hubEncoder(part: TextPart, session: Session, tokenizer: PromptTo
     length,
     async encode(prompts, call = {}) {
       if (prompts.length === 0) throw new ShapeError(`${name} encoder`, 'at least one prompt', 'none');
-      const read = prompts.map((prompt) => tokenizer.encode(prompt));
+      const read = prompts.map((prompt) => (part.fold ? folded(prompt, tokenizer) : tokenizer.encode(prompt)));
       const feeds: Record<string, Tensor> = { [input.name]: await cast(int64(read.flatMap(({ ids }) => [...ids]), [prompts.length, length]), input.dtype) };
       const present = read.flatMap(({ used }) => Array.from({ length }, (_, i) => Number(part.mask !== true || i < used)));
       if (masked) feeds[masked.name] = await cast(int64(present, [prompts.length, length]), masked.dtype);
@@ -98,6 +100,13 @@ export function hubEncoder(part: TextPart, session: Session, tokenizer: PromptTo
     },
     dispose: () => session.dispose(),
   };
+}
+
+/** A prompt without outer white space, in lower case; spans are those of the prompt as it was typed. */
+function folded(prompt: string, tokenizer: PromptTokenizer): TokenizedPrompt {
+  const lead = prompt.length - prompt.trimStart().length;
+  const read = tokenizer.encode(Array.from(prompt.trim(), (char) => (char.toLowerCase().length === char.length ? char.toLowerCase() : char)).join(''));
+  return { ...read, spans: read.spans.map(({ start, end, column }) => ({ start: start + lead, end: end + lead, column })) };
 }
 
 /** Widths by encoder, and the width of the network's text input. */

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const root = fileURLToPath(new URL('../../parity/', import.meta.url));
+const root = process.env['EDIFFI_PARITY'] ?? fileURLToPath(new URL('../../parity/', import.meta.url));
 
 /** A stored tensor: float32, integers as numbers. */
 export interface Stored {

@@ -45,7 +45,10 @@ export interface Recipe {
 }
 
 /** What `fromDiffusers` is told besides the config. */
-export type FromDiffusersOptions = RunOptions & StepOptions;
+export type FromDiffusersOptions = RunOptions & StepOptions & {
+  /** DDPM with variance_type learned_range: what the network's last answer says about it, −1 … 1, in the picture's shape. */
+  readonly variance?: () => Tensor;
+};
 
 /** A class's part of a recipe. `times`: the network's timestep at each grid σ but the last. */
 export interface RecipeParts {

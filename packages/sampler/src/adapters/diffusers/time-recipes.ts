@@ -1,5 +1,5 @@
 /* Recipes of the classes that step in integer time: DDPM, DDIM and its inverse, PNDM, LCM, TCD, iPNDM. VP latents. */
-import { CapabilityError, OptionError } from '@ediffi/core';
+import { CapabilityError, float32, floats, OptionError, ShapeError, type Tensor } from '@ediffi/core';
 import { fewStepTimesteps, spacedTimesteps, type Spacing } from '../../grids/spacing.js';
 import { linspace32 } from '../../math/arrays.js';
 import { ddim } from '../../solvers/ddim.js';
@@ -7,6 +7,7 @@ import { ddpm } from '../../solvers/ddpm.js';
 import { ipndm } from '../../solvers/ipndm.js';
 import { lcm } from '../../solvers/lcm.js';
 import { pndm } from '../../solvers/pndm.js';
+import { seededNoise, type Noise } from '../../solvers/solver.js';
 import { tcd } from '../../solvers/tcd.js';
 import type { Options } from './config.js';
 import { tableOf } from './grids.js';
@@ -57,11 +58,21 @@ const uneven = 'diffusers subtracts ⌊N/n⌋ from every timestep, also from une
 
 /** DDPMScheduler. */
 export const ddpmRecipe: RecipeMaker = (options, run, name) => {
-  const variance = { fixed_small: 'small', fixed_small_log: 'small', fixed_large: 'large' }[String(options['variance_type'])] as 'small' | undefined;
+  const learned = options['variance_type'] === 'learned_range' && run.variance ? run.variance : undefined;
+  const variance = { fixed_small: 'small', fixed_small_log: 'small', fixed_large: 'large', ...(learned && { learned_range: 'small' }) }[String(options['variance_type'])] as 'small' | undefined;
   if (!variance) throw new CapabilityError('variance_type', `${name}: variance_type ${String(options['variance_type'])} needs a learned variance or is not finite in diffusers — use fixed_small or fixed_large`);
   const c = clock(options, run, name, true);
-  return { ...parts(options, name, c, 0, { bound: boundOf(options) }), solver: 'ddpm', run: (denoise, x, sigmas, extra) => ddpm(denoise, x, sigmas, { variance, finalNoise: c.timesteps.at(-1)! > 0, ...extra }) };
+  return { ...parts(options, name, c, 0, { bound: boundOf(options) }), solver: 'ddpm', run: (denoise, x, sigmas, extra) => ddpm(denoise, x, sigmas, { variance, finalNoise: c.timesteps.at(-1)! > 0, ...extra, ...(learned && { noise: learnedNoise(extra.noise ?? seededNoise(0), learned) }) }) };
 };
+
+/** Noise for a variance between β̃ (v = −1) and β (v = 1), by its logarithm: n·(σ/σ′)^((v + 1)/2), because β/β̃ = σ²/σ′². */
+function learnedNoise(noise: Noise, variance: () => Tensor): Noise {
+  return async (shape, sigma, sigmaNext) => {
+    const [n, v] = [await floats(await noise(shape, sigma, sigmaNext)), await floats(variance())];
+    if (n.length !== v.length) throw new ShapeError('learned variance', `${n.length} elements, as the picture has`, `${v.length}`);
+    return float32(n.map((value, i) => value * (sigma / sigmaNext) ** ((v[i]! + 1) / 2)), shape);
+  };
+}
 
 /** DDIMScheduler. */
 export const ddimRecipe: RecipeMaker = (options, run, name) => {
