@@ -20,6 +20,8 @@ export interface TextEncoderOptions extends TokenizerOptions {
   readonly pooledWidth?: number;
   /** What a prompt without words is: 'zeros', as eDiff-I's training drops it (default), or the encoding of its special tokens, as Stable Diffusion has it. */
   readonly empty?: 'zeros' | 'encode';
+  /** Whether a graph with a mask is told which columns are padding (default), or that none is. */
+  readonly masked?: boolean;
   readonly names?: TextGraphNames;
 }
 
@@ -28,7 +30,7 @@ export interface TextEncoderOptions extends TokenizerOptions {
  * Throws ModelError when the graph lacks a promised value, ShapeError when its width or length is not the stated one.
  */
 export function textEncoder(name: string, session: Session, tokenizerJson: object, options: TextEncoderOptions & { readonly names: TextGraphNames }): PromptEncoder {
-  const { length, width, names, pooledWidth = width, empty = 'zeros' } = options;
+  const { length, width, names, pooledWidth = width, empty = 'zeros', masked = true } = options;
   if (empty !== 'zeros' && empty !== 'encode') throw new OptionError('empty', empty, "'zeros' or 'encode'");
   const tokenizer = new PromptTokenizer(tokenizerJson, options);
   checkGraph(name, session, names, { [names.tokens]: width, ...(names.pooled !== undefined && { [names.pooled]: pooledWidth }) });
@@ -49,7 +51,7 @@ export function textEncoder(name: string, session: Session, tokenizerJson: objec
       const ids = await cast(int64(tokenized.flatMap((prompt) => [...prompt.ids]), [rows, length]), idType);
       const mask = maskOf(tokenized, length);
       const maskType = session.inputs.find((info) => info.name === names.mask)?.dtype;
-      const outputs = await session.run({ [names.ids]: ids, ...(names.mask !== undefined && { [names.mask]: await cast(mask, maskType ?? 'int64') }) }, call.signal ? { signal: call.signal } : {});
+      const outputs = await session.run({ [names.ids]: ids, ...(names.mask !== undefined && { [names.mask]: await cast(masked ? mask : int64(Array<number>(rows * length).fill(1), [rows, length]), maskType ?? 'int64') }) }, call.signal ? { signal: call.signal } : {});
       try {
         const tokens = await read(outputs[names.tokens], [rows, length, width], names.tokens);
         const pooled = names.pooled === undefined ? undefined : await read(outputs[names.pooled], [rows, pooledWidth], names.pooled);

@@ -13,8 +13,6 @@ export interface PromptEmbedding {
   readonly length: number;
   /** Per prompt: which characters each token column stands for. */
   readonly spans: readonly (readonly TokenSpan[])[];
-  /** Per prompt: how many columns are no padding; all of them when absent. */
-  readonly used?: readonly number[];
   /** Words that the tokenizer does not know. */
   readonly unknown?: readonly string[];
   /** Text that did not fit into T tokens. */

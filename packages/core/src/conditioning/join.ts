@@ -1,4 +1,5 @@
 import { ShapeError } from '../errors/errors.js';
+import { cast } from '../tensor/cast.js';
 import { float32, floats } from '../tensor/host.js';
 import { shapeText, sizeOf, type Tensor } from '../tensor/tensor.js';
 import type { Conditioning, PromptEmbedding } from './conditioning.js';
@@ -55,11 +56,13 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
     const a = positive.embeddings[name];
     const b = negative.embeddings[name];
     const pooled = a?.pooled ?? b?.pooled ? await stack(a?.pooled, b?.pooled, rows, rows) : undefined;
+    const mask = a?.mask ?? b?.mask ? await stack(a?.mask && (await cast(a.mask, 'float32')), b?.mask && (await cast(b.mask, 'float32')), rows, rows) : undefined;
     embeddings[name] = {
       tokens: await stack(a?.tokens, b?.tokens, rows, rows),
       ...(pooled && { pooled }),
       length: (a ?? b)!.length,
-      ...((a?.used ?? b?.used) && { used: [...repeated(a?.used ?? [], rows, 0), ...repeated(b?.used ?? [], rows, 0)] }),
+      ...(mask && { mask }),
+      ...((a?.segments ?? b?.segments) && { segments: (a?.segments ?? b?.segments)! }),
       spans: [...repeated(a?.spans ?? [], rows, []), ...repeated(b?.spans ?? [], rows, [])],
     };
   }

@@ -173,9 +173,11 @@ function recordOf(session: Session, names: GraphNames, outputs: Record<string, T
   });
   if (!maps.length) throw new CapabilityError('attention maps', `${session.name} gives no attention maps — load it with { instrument: { maps: true } }`);
   const encoderOf = (input: string): string | undefined => Object.entries(names.embeddings).find(([, e]) => e.tokens === input || e.pooled === input)?.[0];
-  const columns = columnsFor(session.sites?.columns ?? [], condition, names).map((column) => {
+  const columns = columnsFor(session.sites?.columns ?? [], condition, names).flatMap((column) => {
     const encoder = encoderOf(column.input);
-    return { ...column, ...(encoder !== undefined && { encoder }) };
+    const segments = encoder === undefined ? undefined : condition.embeddings[encoder]?.segments;
+    if (segments) return segments.map(({ encoder: own, start, length }) => ({ ...column, encoder: own, offset: column.offset + start, length }));
+    return [{ ...column, ...(encoder !== undefined && { encoder }) }];
   });
   return { sigma, maps, columns };
 }

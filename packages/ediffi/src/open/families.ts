@@ -30,15 +30,15 @@ export interface Family {
   readonly pixels?: boolean;
 }
 
-const clip: TextPart = { name: 'clip', encoder: 'text_encoder', tokenizer: 'tokenizer', kind: 'clip', tokens: 'last' };
-const clipPooled: TextPart = { ...clip, pooled: 'pooler_output' };
-const t5 = (encoder: string, tokenizer: string, length: number): TextPart => ({ name: 't5', encoder, tokenizer, kind: 't5', tokens: 'last', length });
+const clip: TextPart = { name: 'clip', encoder: 'text_encoder', tokenizer: 'tokenizer', tokens: 'last' };
+const clipPooled: TextPart = { ...clip, pooled: true };
+const t5 = (encoder: string, tokenizer: string, length: number): TextPart => ({ name: 't5', encoder, tokenizer, tokens: 'last', length });
 
 const stableDiffusion: Family = { title: 'Stable Diffusion', network: 'unet', texts: [clip], plan: { segments: [['clip']] }, steps: 50, guidance: 7.5, strength: 'kept', patch: 1, unsaid: 'encoded' };
 const sdxl: Family = {
   ...stableDiffusion,
   title: 'Stable Diffusion XL',
-  texts: [{ ...clip, tokens: 'penultimate' }, { ...clip, name: 'clip-g', encoder: 'text_encoder_2', tokenizer: 'tokenizer_2', tokens: 'penultimate', pooled: 'text_embeds' }],
+  texts: [{ ...clip, tokens: 'penultimate' }, { ...clip, name: 'clip-g', encoder: 'text_encoder_2', tokenizer: 'tokenizer_2', tokens: 'penultimate', pooled: true }],
   plan: { segments: [['clip', 'clip-g']], pooled: ['clip-g'], pooledInput: 'text_embeds' },
   guidance: 5,
   unsaid: 'zeros-if-missing',
@@ -47,8 +47,8 @@ const sd3: Family = {
   title: 'Stable Diffusion 3',
   network: 'transformer',
   texts: [
-    { ...clip, tokens: 'penultimate', pooled: 'text_embeds' },
-    { ...clip, name: 'clip-g', encoder: 'text_encoder_2', tokenizer: 'tokenizer_2', tokens: 'penultimate', pooled: 'text_embeds' },
+    { ...clip, tokens: 'penultimate', pooled: true },
+    { ...clip, name: 'clip-g', encoder: 'text_encoder_2', tokenizer: 'tokenizer_2', tokens: 'penultimate', pooled: true },
     { ...t5('text_encoder_3', 'tokenizer_3', 256), optional: true },
   ],
   plan: { segments: [['clip', 'clip-g'], ['t5']], widthKey: 'joint_attention_dim', pooled: ['clip', 'clip-g'], pooledInput: 'pooled_projections' },
@@ -61,7 +61,7 @@ const sd3: Family = {
 const flux: Family = {
   title: 'FLUX',
   network: 'transformer',
-  texts: [{ ...clipPooled, tokens: 'none' }, t5('text_encoder_2', 'tokenizer_2', 512)],
+  texts: [clipPooled, t5('text_encoder_2', 'tokenizer_2', 512)],
   plan: { segments: [['t5']], pooled: ['clip'], pooledInput: 'pooled_projections' },
   steps: 28,
   guidance: 3.5,

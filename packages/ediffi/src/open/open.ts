@@ -13,7 +13,7 @@ import { lazy, lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
 import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
-import { adapted, hubEncoder, hubTokenizer, joinTexts, type TextPart, type TextPlan, type TextWidths } from './texts.js';
+import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
 
 /** Options of Pipeline.open. */
@@ -104,16 +104,18 @@ async function openTexts(index: ModelIndex, second: ModelIndex | undefined, fami
       throw new ModelError(`${index.files.location}: ${family.title} needs ${part.encoder}/, which is missing — export or download the whole model`, part.encoder);
     }
     const config = await readJson(from.files, `${part.encoder}/config.json`);
-    const tokenizer = await hubTokenizer(from.files, part.tokenizer, part.kind, part.length);
+    const tokenizer = await tokenizerOf(from.files, part.tokenizer);
+    const length = part.length ?? tokenizer.length ?? 77;
     const file = `${part.encoder}/model.onnx`;
     const outline = await graphOutline(await graphSource(from.files, file));
     const width = Number(config['hidden_size'] ?? config['d_model']);
     const said = outline.outputs.find((output) => output.name === 'last_hidden_state')?.shape.at(-1);
     if (typeof said === 'number' && said > 0 && said !== width) throw new ModelError(`${file}: its tokens are ${said} wide in the graph, but ${width} by config.json — the files are of different models`, file);
     tokens[part.name] = width;
-    pooled[part.name] = part.pooled === 'text_embeds' ? Number(config['projection_dim'] ?? width) : width;
-    lengths[part.name] = tokenizer.length;
-    encoders[part.name] = own(lazyEncoder(part.name, width, tokenizer.length, async () => hubEncoder(part, await loads.session(key(model, file)), tokenizer, config)));
+    const projected = outline.outputs.some((output) => output.name === 'text_embeds');
+    pooled[part.name] = projected ? Number(config['projection_dim'] ?? width) : width;
+    lengths[part.name] = length;
+    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(key(model, file)), tokenizer, length, pooled[part.name]!)));
   }
   if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
   return { encoders, widths: { tokens, pooled, lengths } };

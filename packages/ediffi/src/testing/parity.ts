@@ -23,6 +23,9 @@ export interface Case {
   readonly refiner?: string;
   readonly cut?: number;
   readonly loop?: string;
+  readonly component?: string;
+  readonly regions?: readonly { readonly phrase: string; readonly weight: number; readonly mask: string }[];
+  readonly strength?: number;
   readonly tensors: Readonly<Record<string, Stored>>;
 }
 

@@ -13,6 +13,10 @@ export interface HubTextOptions extends TokenizerOptions {
   readonly layer?: number;
   /** Whether to give the pooled vector that the graph has; default true. */
   readonly pooled?: boolean;
+  /** Its width, which some exporters do not state. */
+  readonly pooledWidth?: number;
+  /** Whether a graph with a mask is told which columns are padding (default), or that none is. */
+  readonly masked?: boolean;
 }
 
 const widthOf = (session: Session, output: ValueInfo): number => {
@@ -37,7 +41,7 @@ function layerOutput(session: Session, layer: number): ValueInfo {
  * Throws ModelError, CapabilityError or ShapeError when the graph is not such an encoder or lacks the layer.
  */
 export function hubTextEncoder(name: string, session: Session, tokenizerJson: object, options: HubTextOptions): PromptEncoder {
-  const { layer = -1, pooled = true, ...rest } = options;
+  const { layer = -1, pooled = true, pooledWidth, ...rest } = options;
   const tokens = layerOutput(session, layer);
   const vector = pooled ? (session.outputs.find((output) => output.name === 'text_embeds') ?? session.outputs.find((output) => output.name === 'pooler_output')) : undefined;
   const mask = session.inputs.some((input) => input.name === 'attention_mask');
@@ -45,7 +49,7 @@ export function hubTextEncoder(name: string, session: Session, tokenizerJson: ob
     ...rest,
     empty: 'encode',
     width: widthOf(session, tokens),
-    ...(vector && { pooledWidth: widthOf(session, vector) }),
+    ...(vector && { pooledWidth: pooledWidth ?? widthOf(session, vector) }),
     names: { ids: 'input_ids', tokens: tokens.name, ...(vector && { pooled: vector.name }), ...(mask && { mask: 'attention_mask' }) },
   });
 }
