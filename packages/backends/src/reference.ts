@@ -60,7 +60,7 @@ export function reference(): Backend {
       if (disposed) throw new DisposedError('the reference backend');
       signal?.throwIfAborted();
       const plain = await abortable(verifiedBytes(model), signal);
-      const changed = wanted && (wanted.regions || wanted.maps || (wanted.slices ?? 1) > 1) ? instrument(plain, wanted, model.name) : undefined;
+      const changed = wanted && (wanted.regions || wanted.maps || (wanted.slices ?? 1) !== 1) ? instrument(plain, wanted, model.name) : undefined;
       const parsed = parseModel(changed?.bytes ?? plain, model.name);
       const lacking = [...new Set(parsed.nodes.filter((n) => !operatorOf(n)).map((n) => (n.domain ? `${n.domain}.${n.op}` : n.op)))];
       if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`, { code: 'OPERATORS', operators: lacking });

@@ -3,7 +3,8 @@
     python full_size.py FOLDER [ts-fp32 | ts-fp16 | dynamo-fp32 …] [--config unet-folder]     # needs torch, diffusers, onnx
 
 Writes FOLDER/<case>/unet/model.onnx: float32 with one file of external data beside it (3.4 GB), float16 inline (1.7 GB, as optimum leaves it).
-The graph is traced at 8×8 latents with free sizes, so that export costs memory, not hours. For benchmarks/full-size.mjs.
+The graph is traced at small latents with free sizes, so that export costs memory, not hours (8×8 would fix the
+middle block at 1×1 in a dynamo export). For benchmarks/full-size.mjs.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def export(case, config, folder):
     dtype = {"fp32": torch.float32, "fp16": torch.float16}[precision]
     model = unet(config, dtype)
     width = model.config.cross_attention_dim
-    inputs = (torch.randn(2, 4, 8, 8, dtype=dtype), torch.tensor([3, 3]), torch.randn(2, 77, width, dtype=dtype))
+    inputs = (torch.randn(2, 4, 16, 24, dtype=dtype), torch.tensor([3, 3]), torch.randn(2, 77, width, dtype=dtype))
     raw, target = folder / "raw" / "model.onnx", folder / "unet" / "model.onnx"
     for path in (raw, target):
         shutil.rmtree(path.parent, ignore_errors=True)

@@ -10,6 +10,7 @@ import { ortNode } from '../ort-node.js';
 import { parseLora, withLora, type LoraPart, type WeightedLora } from '../lora.js';
 import { parseSafetensors } from './safetensors.js';
 import { diffusersPath } from './sdxl-names.js';
+import { Targets } from './targets.js';
 
 interface Packed {
   readonly dtype: 'float32' | 'int64';
@@ -137,6 +138,16 @@ describe('LoRA', () => {
     // the tiny UNet of ../stock, whose names are gone
     const nameless = fileURLToPath(new URL('../../golden/stock/unet-ts-sdpa.onnx', import.meta.url));
     await expect(withLora({ name: 'nameless', path: nameless, bytes: onDisk('').bytes }, [load('diffusers')])).rejects.toThrow(/the export has lost its names/);
+  });
+
+  it('finds its layers in what optimum exports', () => {
+    const targets = (file: string): Targets => new Targets(parseModel(new Uint8Array(readFileSync(fileURLToPath(new URL(`../../../ediffi/parity/fixtures/sd15/${file}/model.onnx`, import.meta.url))))));
+    const found = (all: Targets, paths: string[]): (string | undefined)[] => paths.map((path) => all.find(path)).map((t) => t && `${t.tensor.dims.join('×')}${t.transposed ? ' transposed' : ''}`);
+    const block = 'down_blocks_0_attentions_0_transformer_blocks_0';
+    expect(found(targets('unet'), [`${block}_attn1_to_q`, `${block}_attn2_to_out_0`, `${block}_ff_net_0_proj`, 'mid_block_attentions_0_proj_in', 'down_blocks_0_resnets_0_conv1', 'down_blocks_0_resnets_0_time_emb_proj', 'no_such_layer'])).toEqual([
+      '8×8 transposed', '8×8 transposed', '8×64 transposed', '16×16×1×1', '8×8×3×3', '8×32', undefined,
+    ]);
+    expect(found(targets('text_encoder'), ['text_model_encoder_layers_0_self_attn_q_proj', 'text_model_encoder_layers_0_mlp_fc1'])).toEqual(['32×32 transposed', '32×64 transposed']);
   });
 
   it('with other sizes, or a weight that is no number, is refused', async () => {

@@ -12,7 +12,7 @@ export interface Opening {
 }
 
 /** Whether a graph is to be changed before it is loaded. */
-export const wantsInstruments = (options: Instrumentation | undefined): options is Instrumentation => Boolean(options?.regions || options?.maps || (options?.slices ?? 1) > 1);
+export const wantsInstruments = (options: Instrumentation | undefined): options is Instrumentation => Boolean(options?.regions || options?.maps || (options?.slices ?? 1) !== 1);
 
 /** Reads by `graphOf`, and instruments; `options` are the runtime's, given the folder of the weights. */
 export async function opening(source: ModelSource, load: LoadOptions, graphOf: (source: ModelSource) => Promise<SourceGraph>, options: (folder?: string) => Readonly<Record<string, unknown>>): Promise<Opening> {
