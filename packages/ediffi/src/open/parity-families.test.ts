@@ -131,6 +131,7 @@ async function textGap(pipeline: Pipeline, c: Case, negative: GenerateOptions['n
 }
 
 describe('painted with words, one call, as PyTorch', () => {
+  it('leaves no stored case out without a reason', () => expect(caseNames.filter((name) => leftOut[name])).toEqual(Object.keys(leftOut).filter((name) => caseNames.includes(name))));
   it.each(caseNames.filter((name) => name.startsWith('paint-call-')))('%s', async (name) => {
     const { family, component, tensors } = readCase(name);
     const backend = ortNode();
