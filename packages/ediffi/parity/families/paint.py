@@ -109,7 +109,7 @@ def one_call(name, family, component, module, feeds, order, grids, text, forward
     assert effect > 0.005, f"{name}: painting moves the output by {effect:.2%} only"
     tensors = {f"in.{k}": v for k, v in feeds.items()} | {f"regions_s{s}": m for s, m in maps.items()} | {"regions_strength": strength, "out.plain": plain, "out.painted": painted}
     tensors |= {f"attention_s{s}": torch.stack(a).mean(0) for s, a in painter.attention.items()}
-    store(name, family, tensors, component=component, order=order, sites=sites, grids=grids, health={"paint_moves": round(effect, 4), "graph_to_torch": gap})
+    store(name, family, tensors, component=component, order=order, sites=sites, grids=grids, health={"paint_moves": round(effect, 4), "graph_to_torch": float(f"{gap:.1e}")})
 
 
 def calls(first, base):
