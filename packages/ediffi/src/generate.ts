@@ -24,7 +24,7 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
   const total = request.runs.reduce((sum, run) => sum + run.sigmas.length - 1, 0);
   let done = 0;
   let pictures: HostTensor | undefined;
-  const watch = request.attention && new AttentionWatch(request.attention, conditions.plain, request.seeds.length);
+  const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
   for (const [i, run] of request.runs.entries()) {
     const steps = sample(run, framed(run, conditions, request), {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),

@@ -19,7 +19,7 @@ export interface PromptEmbedding {
   readonly truncated?: readonly string[];
   /** `[B, T]`: 1 where a column is a token, 0 at padding; for networks that mask their text. */
   readonly mask?: Tensor;
-  /** Where several encoders share the columns: which run belongs to which. Absent: all columns are the one encoder's. */
+  /** Where several encoders share the columns: which run belongs to which ('clip+clip-g' where two lie side by side in one column). Absent: all columns are the one encoder's. */
   readonly segments?: readonly { readonly encoder: string; readonly start: number; readonly length: number }[];
 }
 

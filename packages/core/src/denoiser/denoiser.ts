@@ -1,5 +1,6 @@
 import type { Abort } from '../abort.js';
 import type { Conditioning } from '../conditioning/conditioning.js';
+import type { TokenSpan } from '../conditioning/spans.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** All a solver sees: D(x; σ) ≈ E[x₀ | x], x = α(σ)·x₀ + σ·n `[B, C, H, W]`. α ≡ 1 unless given. */
@@ -15,6 +16,8 @@ export interface AttentionRecord {
   readonly maps: readonly { readonly stride: number; readonly layers: number; readonly height: number; readonly width: number; readonly weights: Tensor }[];
   /** Which key columns belong to which graph input ('constant': learned null tokens), and to which encoder. */
   readonly columns: readonly { readonly input: string; readonly encoder?: string; readonly offset: number; readonly length: number }[];
+  /** Which characters of the first row's prompt each key column stands for, and in which encoder. */
+  readonly spans: readonly (TokenSpan & { readonly encoder: string })[];
 }
 
 /** Options of one network call. */

@@ -154,6 +154,10 @@ describe('attention maps of the network', () => {
     expect([seen[0]!.maps[0]!.height, seen[0]!.maps[0]!.width]).toEqual([2, 2]);
     expect((await floats(seen[0]!.maps[0]!.weights)).length).toBe(64);
     expect(seen[0]!.maps[0]!.layers).toBe(1);
+    expect(seen[0]!.spans).toEqual([]);
+    await bind(denoiserOf(session), { prompts: [prompt], embeddings: { t5: { ...embedding(6), segments: [{ encoder: 'a', start: 0, length: 2 }, { encoder: 'b', start: 2, length: 4 }] }, clip: embedding(5, 1, 1) } }, { attention: (record) => seen.push(record) })(x, 3);
+    expect(seen[1]!.columns.map((c) => [c.encoder, c.offset, c.length])).toEqual([['a', 0, 2], ['b', 2, 4], ['clip', 6, 5], ['clip-image', 11, 4], [undefined, 15, 1]]);
+    expect(seen[1]!.spans.map((s) => [prompt.slice(s.start, s.end), s.encoder, s.column])).toEqual([['a', 'a', 0], ['cat', 'a', 1], ['on', 'b', 2], ['grass', 'b', 3], ['a', 'clip', 7], ['cat', 'clip', 8], ['on', 'clip', 9], ['grass', 'clip', 10]]);
     expect(seen[0]!.columns.map((c) => [c.input, c.encoder])).toEqual([['t5', 't5'], ['clip', 'clip'], ['clip_image', 'clip-image'], ['constant', undefined]]);
   });
   it('are refused when the graph was loaded without them', async () => {

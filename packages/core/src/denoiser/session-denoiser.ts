@@ -173,11 +173,14 @@ function recordOf(session: Session, names: GraphNames, outputs: Record<string, T
   });
   if (!maps.length) throw new CapabilityError('attention maps', `${session.name} gives no attention maps — load it with { instrument: { maps: true } }`);
   const encoderOf = (input: string): string | undefined => Object.entries(names.embeddings).find(([, e]) => e.tokens === input || e.pooled === input)?.[0];
-  const columns = columnsFor(session.sites?.columns ?? [], condition, names).flatMap((column) => {
-    const encoder = encoderOf(column.input);
-    const segments = encoder === undefined ? undefined : condition.embeddings[encoder]?.segments;
-    if (segments) return segments.map(({ encoder: own, start, length }) => ({ ...column, encoder: own, offset: column.offset + start, length }));
-    return [{ ...column, ...(encoder !== undefined && { encoder }) }];
+  const runs = columnsFor(session.sites?.columns ?? [], condition, names).flatMap(({ input, offset, length }) => {
+    const encoder = encoderOf(input);
+    const embedding = encoder === undefined ? undefined : condition.embeddings[encoder];
+    const segments = embedding?.segments ?? [{ encoder, start: 0, length }];
+    return segments.map((segment) => ({ input, embedding, encoder: segment.encoder, start: segment.start, offset: offset + segment.start, length: segment.length }));
   });
-  return { sigma, maps, columns };
+  const columns = runs.map(({ input, encoder, offset, length }) => ({ input, ...(encoder !== undefined && { encoder }), offset, length }));
+  const spans = runs.flatMap(({ embedding, encoder = '', start, offset, length }) =>
+    (embedding?.spans[0] ?? []).filter(({ column }) => column >= start && column < start + length).map((span) => ({ ...span, column: offset + span.column - start, encoder })));
+  return { sigma, maps, columns, spans };
 }

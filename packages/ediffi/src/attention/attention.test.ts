@@ -1,4 +1,4 @@
-import { float32, hostTensor, type AttentionRecord, type Conditioning, type HostTensor } from '@ediffi/core';
+import { float32, hostTensor, type AttentionRecord, type HostTensor } from '@ediffi/core';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -8,15 +8,11 @@ import { AttentionWatch } from './watch.js';
 import { wordsOf } from './words.js';
 
 const prompt = 'a red cat';
-const token = (start: number, end: number, column: number): { start: number; end: number; column: number } => ({ start, end, column });
-/** t5 reads a|re|d|cat in columns 0–3 of 5, clip reads a|red|cat in columns 1–3 of 4. */
-const condition: Conditioning = {
-  prompts: [prompt],
-  embeddings: {
-    t5: { tokens: float32(new Float32Array(5), [1, 5, 1]), length: 5, spans: [[token(0, 1, 0), token(2, 4, 1), token(4, 5, 2), token(6, 9, 3)]] },
-    clip: { tokens: float32(new Float32Array(4), [1, 4, 1]), length: 4, spans: [[token(0, 1, 1), token(2, 5, 2), token(6, 9, 3)]] },
-  },
-};
+/** t5 reads a|re|d|cat in columns 0–3 of 5, clip reads a|red|cat in columns 1–3 of 4, which are keys 6–8. */
+const spans: AttentionRecord['spans'] = [
+  ...[[0, 1, 0], [2, 4, 1], [4, 5, 2], [6, 9, 3]].map(([start, end, column]) => ({ start: start!, end: end!, column: column!, encoder: 't5' })),
+  ...[[0, 1, 6], [2, 5, 7], [6, 9, 8]].map(([start, end, column]) => ({ start: start!, end: end!, column: column!, encoder: 'clip' })),
+];
 const columns: AttentionRecord['columns'] = [
   { input: 't5_tokens', encoder: 't5', offset: 0, length: 5 }, { input: 'clip_tokens', encoder: 'clip', offset: 5, length: 4 }, { input: 'image', encoder: 'clip-image', offset: 9, length: 1 }, { input: 'constant', offset: 10, length: 1 },
 ];
@@ -42,10 +38,10 @@ describe('words', () => {
 
 describe('AttentionWatch', () => {
   it('gives each word its tokens’ columns in every encoder, and shares that sum to 1', async () => {
-    const watch = new AttentionWatch({ maps: true }, condition, 1);
+    const watch = new AttentionWatch({ maps: true }, prompt, 1);
     // Place 0 looks at "red" in both encoders, place 1 at clip's start token and the null token.
     const map = record(1, 2, 2, (row, p) => (row === 1 ? { 9: 1 } : p === 0 ? { 1: 0.25, 2: 0.25, 7: 0.5 } : { 5: 0.25, 10: 0.75 }));
-    watch.listen({ sigma: 2, maps: [map], columns });
+    watch.listen({ sigma: 2, maps: [map], columns, spans });
     const [step] = (await watch.step(place))!;
     expect(step!.maps.map((m) => [m.text, ...m.values])).toEqual([['a', 0, 0], ['red', 1, 0], ['cat', 0, 0]]);
     expect(step!.shares).toEqual({ t5: 0.25, clip: 0.375, 'clip-image': 0, null: 0.375 }); // the negative row is not looked at
@@ -54,15 +50,15 @@ describe('AttentionWatch', () => {
   });
 
   it('is the mean over layers, network calls and steps, on the finest grid', async () => {
-    const watch = new AttentionWatch({ maps: 'steps' }, condition, 1);
+    const watch = new AttentionWatch({ maps: 'steps' }, prompt, 1);
     const fine = record(2, 2, 1, (_, p) => ({ 3: p === 0 ? 1 : 0 }), 1, 3);
     const coarse = record(1, 1, 1, () => ({ 3: 0.4 }), 2, 1);
-    watch.listen({ sigma: 2, maps: [coarse, fine], columns });
-    watch.listen({ sigma: 1.5, maps: [record(2, 2, 1, () => ({ 10: 1 }), 1, 3), record(1, 1, 1, () => ({ 10: 1 }), 2, 1)], columns });
+    watch.listen({ sigma: 2, maps: [coarse, fine], columns, spans });
+    watch.listen({ sigma: 1.5, maps: [record(2, 2, 1, () => ({ 10: 1 }), 1, 3), record(1, 1, 1, () => ({ 10: 1 }), 2, 1)], columns, spans });
     const [step] = (await watch.step(place))!;
     const cat = [(0.75 * 1 + 0.25 * 0.4) / 2, 0.05, 0.05, 0.05];
     step!.maps[2]!.values.forEach((v, i) => expect(v).toBeCloseTo(cat[i]!, 6));
-    watch.listen({ sigma: 1, maps: [record(2, 2, 1, () => ({ 10: 1 }))], columns });
+    watch.listen({ sigma: 1, maps: [record(2, 2, 1, () => ({ 10: 1 }))], columns, spans });
     await watch.step({ ...place, index: 1, sigma: 1 });
     const result = watch.result(0);
     result.words[2]!.values.forEach((v, i) => expect(v).toBeCloseTo(cat[i]! / 2, 6));
@@ -71,34 +67,34 @@ describe('AttentionWatch', () => {
   });
 
   it('keeps to its window, encoders and pictures, and what was not asked for is not kept', async () => {
-    const watch = new AttentionWatch({ maps: true, encoders: ['clip'], window: { from: 1, to: 3 } }, condition, 2);
+    const watch = new AttentionWatch({ maps: true, encoders: ['clip'], window: { from: 1, to: 3 } }, prompt, 2);
     const looking = (): ReturnType<typeof record> => record(1, 1, 4, (row) => (row === 0 ? { 3: 1 } : { 8: 0.5, 10: 0.5 }));
-    watch.listen({ sigma: 2, maps: [looking()], columns });
+    watch.listen({ sigma: 2, maps: [looking()], columns, spans });
     const steps = (await watch.step(place))!;
     expect(steps.map((step) => [...step.maps[2]!.values])).toEqual([[0], [0.5]]);
     expect(steps.map((step) => step.shares['t5'])).toEqual([1, 0]);
     const outside = looking();
-    watch.listen({ sigma: 1, maps: [outside], columns });
+    watch.listen({ sigma: 1, maps: [outside], columns, spans });
     expect(await watch.step({ ...place, index: 1 })).toBeUndefined();
     expect(outside.disposed()).toBe(1);
     expect(watch.result(1).steps).toMatchObject([{ index: 0, maps: [] }]);
-    const shares = new AttentionWatch({}, condition, 1);
-    shares.listen({ sigma: 2, maps: [looking()], columns });
+    const shares = new AttentionWatch({}, prompt, 1);
+    shares.listen({ sigma: 2, maps: [looking()], columns, spans });
     expect((await shares.step(place))![0]!.maps).toEqual([]);
     expect(() => shares.result(0).of('cat')).toThrow(/maps: true/);
   });
 
   it('counts what a joint sequence spends on the picture itself, and lengths known only at run time', async () => {
-    const watch = new AttentionWatch({ maps: true }, condition, 1);
-    watch.listen({ sigma: 2, maps: [record(1, 1, 1, () => ({ 3: 0.25 }))], columns: [{ input: 'states', encoder: 't5', offset: 0, length: 0 }] });
+    const watch = new AttentionWatch({ maps: true }, prompt, 1);
+    watch.listen({ sigma: 2, maps: [record(1, 1, 1, () => ({ 3: 0.25 }))], columns: [{ input: 'states', encoder: 't5', offset: 0, length: 0 }], spans });
     expect((await watch.step(place))![0]!.shares).toEqual({ t5: 0.25, picture: 0.75 });
   });
 
   it('refuses an expert that shows nothing, and maps that are no plane', async () => {
-    await expect(new AttentionWatch({}, condition, 1).step(place)).rejects.toMatchObject({ code: 'CapabilityError', message: expect.stringContaining("'high'") });
-    const watch = new AttentionWatch({}, condition, 1);
+    await expect(new AttentionWatch({}, prompt, 1).step(place)).rejects.toMatchObject({ code: 'CapabilityError', message: expect.stringContaining("'high'") });
+    const watch = new AttentionWatch({}, prompt, 1);
     const odd = record(1, 2, 1, () => ({ 3: 1 }));
-    watch.listen({ sigma: 2, maps: [{ ...odd, height: 2 }], columns });
+    watch.listen({ sigma: 2, maps: [{ ...odd, height: 2 }], columns, spans });
     await expect(watch.step(place)).rejects.toThrow(/2 places are not 2 rows of 2/);
     expect(odd.disposed()).toBe(1);
   });
@@ -112,8 +108,8 @@ describe('AttentionWatch', () => {
       return { stride, layers: 2, height: 32 / stride, width: 32 / stride, weights: hostTensor(data, shape, 'float32') };
     });
     const tiny: AttentionRecord['columns'] = [{ input: 't5', encoder: 't5', offset: 0, length: 32 }, { input: 'clip', encoder: 'clip', offset: 32, length: 24 }, { input: 'clip_image', encoder: 'clip-image', offset: 56, length: 4 }, { input: 'constant', offset: 60, length: 1 }];
-    const watch = new AttentionWatch({ maps: true }, condition, 1);
-    watch.listen({ sigma: 2, maps, columns: tiny });
+    const watch = new AttentionWatch({ maps: true }, prompt, 1);
+    watch.listen({ sigma: 2, maps, columns: tiny, spans: spans.map((span) => ({ ...span, column: span.encoder === 'clip' ? span.column + 27 : span.column })) });
     const [step] = (await watch.step(place))!;
     expect(Object.values(step!.shares).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 5);
     const of = (map: (typeof maps)[number], key: number): number => map.weights.data.reduce((sum, v, i) => (i < 61 * map.height * map.width && i % 61 === key ? sum + v : sum), 0) / (map.height * map.width);

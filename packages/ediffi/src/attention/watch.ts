@@ -2,7 +2,7 @@
  * Attention while it happens: each network call's maps become, at once, one plane per word and picture and a handful of shares; the maps
  * themselves are released before the next call. With P(place → key) the mean over heads and layers, a word's plane is Σ P over the columns of its tokens.
  */
-import { CapabilityError, floats, resizePlane, sigmaWindow, type AttentionRecord, type Conditioning } from '@ediffi/core';
+import { CapabilityError, floats, resizePlane, sigmaWindow, type AttentionRecord } from '@ediffi/core';
 import { Attention, type AttentionOptions, type StepAttention } from './attention.js';
 import { HeatMap } from './heat-map.js';
 import { runsOf, wordColumns, wordsOf, type ColumnRun, type Word } from './words.js';
@@ -19,7 +19,7 @@ interface Sums {
 /** Watches the attention of a batch of pictures that share one prompt. */
 export class AttentionWatch {
   readonly #options: AttentionOptions;
-  readonly #condition: Conditioning;
+  readonly #prompt: string;
   readonly #words: readonly Word[];
   readonly #from: number;
   readonly #to: number;
@@ -31,20 +31,16 @@ export class AttentionWatch {
   readonly #all: readonly Sums[];
   readonly #steps: StepAttention[][];
 
-  /** `condition`: that of the positive rows; its spans say which columns are which words. */
-  constructor(options: AttentionOptions, condition: Conditioning, pictures: number) {
+  /** `prompt`: the text that the records' spans refer to. */
+  constructor(options: AttentionOptions, prompt: string, pictures: number) {
     this.#options = options;
-    this.#condition = condition;
-    this.#words = wordsOf(this.#prompt);
+    this.#prompt = prompt;
+    this.#words = wordsOf(prompt);
     ({ from: this.#from, to: this.#to } = sigmaWindow('attention window', options.window));
     this.#pictures = pictures;
     this.#step = this.#nothing();
     this.#all = this.#nothing();
     this.#steps = Array.from({ length: pictures }, () => []);
-  }
-
-  get #prompt(): string {
-    return this.#condition.prompts?.[0] ?? '';
   }
 
   #nothing(): Sums[] {
@@ -62,7 +58,7 @@ export class AttentionWatch {
   async #take(record: AttentionRecord): Promise<void> {
     if (record.sigma <= this.#from || record.sigma > this.#to) return;
     const runs = runsOf(record.columns);
-    const columns = wordColumns(this.#words, runs, this.#condition, this.#options.encoders);
+    const columns = wordColumns(this.#words, record.spans, this.#options.encoders);
     const finest = record.maps.reduce((a, b) => (b.height * b.width > a.height * a.width ? b : a));
     const layers = record.maps.reduce((sum, map) => sum + map.layers, 0);
     this.#size = { height: finest.height, width: finest.width };

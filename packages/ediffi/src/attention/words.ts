@@ -1,4 +1,4 @@
-import { columnsOf, type AttentionRecord, type Conditioning } from '@ediffi/core';
+import { columnsOf, type AttentionRecord } from '@ediffi/core';
 
 /** One word of the prompt as typed; with different texts per encoder, offsets are in all of them joined by line breaks. */
 export interface Word {
@@ -23,11 +23,8 @@ export interface ColumnRun {
 export const runsOf = (columns: AttentionRecord['columns']): ColumnRun[] =>
   columns.map(({ input, encoder, offset, length }) => ({ name: encoder ?? (input === 'constant' ? 'null' : input), offset, length }));
 
-/** Per word, the key columns of its tokens in the given encoders (all that read it). Row 0 of the conditioning is looked at. */
-export function wordColumns(words: readonly Word[], runs: readonly ColumnRun[], { embeddings }: Conditioning, encoders?: readonly string[]): number[][] {
-  const seen = runs.flatMap(({ name, offset, length }) => {
-    const spans = encoders && !encoders.includes(name) ? [] : (embeddings[name]?.spans[0] ?? []);
-    return spans.filter(({ column }) => column < length).map((span) => ({ ...span, column: offset + span.column }));
-  });
-  return words.map((word) => columnsOf(seen, [word]));
+/** Per word, the key columns of its tokens in the given encoders (all that read it), each once. */
+export function wordColumns(words: readonly Word[], spans: AttentionRecord['spans'], encoders?: readonly string[]): number[][] {
+  const seen = spans.filter(({ encoder }) => !encoders || encoder.split('+').some((name) => encoders.includes(name)));
+  return words.map((word) => [...new Set(columnsOf(seen, [word]))]);
 }

@@ -81,7 +81,7 @@ export function joinTexts(plan: TextPlan, widths: TextWidths): (condition: Condi
       const absent = { ...absentEmbedding(rows, widths.lengths[encoder] ?? 77, widths.tokens[encoder] ?? widths.width), pooled: zeros([rows, widths.pooled[encoder] ?? 1]) };
       return { encoder, embedding: embeddings[encoder] ?? absent };
     };
-    const segments = await Promise.all(plan.segments.map(async (names) => ({ encoder: names[0]!, embedding: await padChannels(await joinChannels(names.map(named)), widths.width) })));
+    const segments = await Promise.all(plan.segments.map(async (names) => ({ encoder: names.join('+'), embedding: await padChannels(await joinChannels(names.map(named)), widths.width) })));
     const { pooled: _, ...joined } = await joinTokens(segments);
     const pooled = plan.pooled && (await joinChannels(plan.pooled.map(named), 'all')).pooled;
     const mask = plan.maskInput === undefined ? {} : { [plan.maskInput]: await cast(joined.mask!, 'float32') };
