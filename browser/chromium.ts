@@ -1,12 +1,11 @@
 /* Chromium under a test: where it is, how it starts, and the code that runs in its pages. */
-import { build, type BuildOptions, type BuildResult, type Plugin } from 'esbuild';
-import { readFileSync } from 'node:fs';
+import { build, type BuildOptions, type BuildResult } from 'esbuild';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
 import { describe } from 'vitest';
-import { browserSources } from '../scripts/browser-sources.mjs';
+import { browserSources, packageSources } from '../scripts/browser-sources.mjs';
 import { findChromium } from '../scripts/chromium.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -51,24 +50,7 @@ export async function piecesOf(contents: string): Promise<{ readonly atOnce: str
 }
 
 const built = (contents: string, options: BuildOptions): Promise<BuildResult<{ write: false; metafile: true }>> =>
-  build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, metafile: true, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', plugins: [sources, browserSources] });
-
-/** Our packages by their sources, chosen by the conditions that a browser has; `sideEffects: false` holds for sources too. */
-const sources: Plugin = {
-  name: 'sources',
-  setup({ onResolve }) {
-    onResolve({ filter: /^(@ediffi\/[a-z]+|ediffi)(\/|$)/ }, ({ path }) => ({ path: sourceOf(path), sideEffects: false }));
-  },
-};
-
-function sourceOf(specifier: string): string {
-  const [, name, subpath] = /^(?:@ediffi\/)?([a-z]+)(?:\/(.+))?$/.exec(specifier)!;
-  const folder = join(root, 'packages', name!);
-  const { exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as { exports: Record<string, { browser?: { default: string }; default: string | { default: string } }> };
-  const entry = exports[subpath ? `./${subpath}` : '.']!;
-  const dist = entry.browser?.default ?? (typeof entry.default === 'string' ? entry.default : entry.default.default);
-  return join(folder, dist.replace('dist', 'src').replace(/\.js$/, '.ts'));
-}
+  build({ ...options, stdin: { contents, resolveDir: root, loader: 'ts' }, bundle: true, write: false, metafile: true, format: 'esm', platform: 'browser', target: 'es2022', logLevel: 'silent', plugins: [packageSources, browserSources] });
 
 /** An empty page that runs a script. */
 export const html = (script: string): string => `<!doctype html><html lang="en"><meta charset="utf-8"><title>test</title><body><script type="module" src="${script}"></script></body></html>`;

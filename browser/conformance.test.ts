@@ -4,7 +4,7 @@ import { backendCases } from '@ediffi/backends/conformance';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bundle, html, inChromium, launch, RUNTIME, SOFTWARE_GPU } from './chromium.js';
-import { serve, type Served } from './serve.js';
+import { serve } from '../scripts/serve.mjs';
 
 type Window = { warm(suite: string): Promise<string>; runCase(suite: string, name: string): Promise<string | undefined>; device(): string; lose(): Promise<string[]>; missing(): Promise<string> };
 const names = backendCases(() => reference()).map(({ name }) => name); // the page has the same ones; only names are taken here
@@ -25,7 +25,7 @@ export const InferenceSession = { async create(...given) {
 
 inChromium('backends in Chromium', () => {
   let browser: Browser;
-  const servers: Served[] = [];
+  const servers: Awaited<ReturnType<typeof serve>>[] = [];
   beforeAll(async () => void (browser = await launch(SOFTWARE_GPU)));
   afterAll(async () => void (await Promise.all([browser?.close(), ...servers.map((server) => server.close())])));
 

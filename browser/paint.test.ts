@@ -4,7 +4,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bundle, html, inChromium, launch, MODEL, RUNTIME } from './chromium.js';
 import type { PaintPage } from './pages/paint.js';
-import { serve, type Served } from './serve.js';
+import { serve } from '../scripts/serve.mjs';
 
 const PROMPT = 'a red car on the beach';
 const canvas = { width: 2, height: 1, data: Uint8Array.of(255, 255, 255, 255, 255, 0, 0, 255) }; // white | red
@@ -21,7 +21,7 @@ const paintIn = (tab: Page): ReturnType<PaintPage['paint']> =>
 inChromium('the embedded model in Chromium', () => {
   let browser: Browser;
   let context: BrowserContext;
-  let server: Served;
+  let server: Awaited<ReturnType<typeof serve>>;
   beforeAll(async () => {
     browser = await launch();
     context = await browser.newContext();

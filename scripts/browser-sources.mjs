@@ -1,6 +1,7 @@
 // How sources become a browser's: where `x.browser.ts` lies beside `x.ts`, browsers get it instead.
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** An esbuild plugin for builds and tests. */
 export const browserSources = {
@@ -13,3 +14,20 @@ export const browserSources = {
     });
   },
 };
+
+/** Our packages by their sources, as a browser's conditions choose them; `sideEffects: false` holds for sources too. */
+export const packageSources = {
+  name: 'package-sources',
+  setup({ onResolve }) {
+    onResolve({ filter: /^(@ediffi\/[a-z]+|ediffi)(\/|$)/ }, ({ path }) => ({ path: sourceOf(path), sideEffects: false }));
+  },
+};
+
+function sourceOf(specifier) {
+  const [, name, subpath] = /^(?:@ediffi\/)?([a-z]+)(?:\/(.+))?$/.exec(specifier);
+  const folder = fileURLToPath(new URL(`../packages/${name}`, import.meta.url));
+  const { exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  const entry = exports[subpath ? `./${subpath}` : '.'];
+  const dist = entry.browser?.default ?? entry.default.default ?? entry.default;
+  return join(folder, dist.replace('dist', 'src').replace(/\.js$/, '.ts'));
+}

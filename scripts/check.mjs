@@ -16,7 +16,7 @@ const checks = [
   ['types of browser tests', [tsc, '-p', 'tsconfig.browser.json']],
   ['boundaries', ['scripts/check-boundaries.mjs']],
   ['docblocks', ['scripts/check-docblocks.mjs']],
-  ['lint', [bin('oxlint', 'bin/oxlint'), '--quiet', 'packages', 'scripts', 'examples', 'benchmarks', 'browser']],
+  ['lint', [bin('oxlint', 'bin/oxlint'), '--quiet', 'packages', 'scripts', 'examples', 'benchmarks', 'browser', 'playground']],
 ];
 
 /** Runs the checks; returns [passed, failed]. */

@@ -1,0 +1,195 @@
+/* The playground: settings, words, layers, and the worker that paints. */
+import { solvers } from 'ediffi';
+import { Board } from './board.js';
+import { create, element, pixelsOf } from './dom.js';
+import { painter } from './painter.js';
+import type { Answer, Pixels, Request } from './protocol.js';
+import { Result } from './result.js';
+import { decode, encode } from './share.js';
+
+const input = (id: string): HTMLInputElement => element<HTMLInputElement>(id);
+const worker = new Worker(new URL('worker.js', document.baseURI), { type: 'module', name: 'ediffi' });
+const ask = (request: Request): void => worker.postMessage(request);
+const board = new Board(128, 128);
+const result = new Result();
+let chosen: number | undefined; // layer
+let picked: { readonly from: number; readonly to: number } | undefined; // words
+let erasing = false;
+const pictures: { style?: Pixels; image?: Pixels } = {};
+
+const draw = painter({
+  board,
+  label: () => (erasing ? 0 : chosen),
+  changed: () => refresh(),
+  nothing: () => result.say('Choose words of the prompt first, and press “Place these words”.'),
+});
+
+function press(id: string, on: boolean): void {
+  element(id).setAttribute('aria-pressed', String(on));
+}
+
+function refresh(): void {
+  draw();
+  if (!board.layers.some(({ id }) => id === chosen)) chosen = board.layers.at(-1)?.id;
+  element<HTMLButtonElement>('undo').disabled = !board.canUndo;
+  element<HTMLButtonElement>('redo').disabled = !board.canRedo;
+  press('brush', !erasing);
+  press('eraser', erasing);
+  element('mask-label').hidden = chosen === undefined;
+  element('layers').replaceChildren(...board.layers.map(({ id, phrase, color }) => {
+    const dot = create('span', { className: 'dot' });
+    dot.style.background = color;
+    const choose = create('button', { type: 'button', onclick: () => ((chosen = id), (erasing = false), refresh()) }, dot, phrase);
+    choose.setAttribute('aria-pressed', String(id === chosen));
+    const remove = create('button', { type: 'button', onclick: () => (board.remove(id), refresh()) }, '✕');
+    remove.setAttribute('aria-label', `Remove “${phrase}”`);
+    return create('li', {}, choose, remove);
+  }));
+}
+
+/** The prompt's words as buttons; a click starts a phrase, the next one ends it. */
+function words(): void {
+  const parts = [...input('prompt').value.matchAll(/[\p{L}\p{N}'’-]+/gu)].map(({ 0: text, index }) => ({ text, start: index, end: index + text.length }));
+  element('words').replaceChildren(...parts.map(({ text }, i) => {
+    const button = create('button', { type: 'button' }, text);
+    button.setAttribute('aria-pressed', String(picked !== undefined && i >= picked.from && i <= picked.to));
+    button.addEventListener('click', () => {
+      const single = picked?.from === picked?.to;
+      if (!picked || !single) picked = { from: i, to: i };
+      else picked = picked.from === i ? undefined : { from: Math.min(picked.from, i), to: Math.max(picked.to, i) };
+      words();
+      (element('words').children[i] as HTMLElement).focus();
+    });
+    return button;
+  }));
+  const add = element<HTMLButtonElement>('add-layer');
+  const [first, last] = [parts[picked?.from ?? -1], parts[picked?.to ?? -1]];
+  const phrase = first && last ? input('prompt').value.slice(first.start, last.end) : undefined;
+  add.disabled = phrase === undefined;
+  add.textContent = phrase === undefined ? 'Place these words' : `Place “${phrase}”`;
+  add.onclick = () => {
+    if (phrase === undefined) return;
+    chosen = board.add(phrase).id;
+    [picked, erasing] = [undefined, false];
+    words();
+    refresh();
+    element('canvas').focus({ preventScroll: true });
+  };
+}
+
+function outputs(): void {
+  for (const output of document.querySelectorAll('output')) output.textContent = input(output.getAttribute('for')!).value;
+}
+
+const numberIn = (id: string): number => Number(input(id).value);
+
+function go(): void {
+  if (element<HTMLButtonElement>('go').disabled) return;
+  const prompt = input('prompt').value.trim();
+  const painted = board.layers.filter(({ id }) => board.labels.includes(id));
+  const absent = painted.find(({ phrase }) => !prompt.toLowerCase().includes(phrase.toLowerCase()));
+  if (!prompt || absent) return result.say(prompt ? `“${absent!.phrase}” is painted, but the prompt no longer says it: remove it, or write it again.` : 'Write a prompt first.');
+  result.begin();
+  working(true);
+  ask({
+    type: 'paint',
+    wish: {
+      prompt, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
+      placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })), paint: numberIn('paint'), ...pictures,
+      styleStrength: numberIn('style-strength'), strength: numberIn('strength'), attention: input('attention').checked,
+    },
+  });
+}
+
+function working(yes: boolean): void {
+  element<HTMLButtonElement>('go').disabled = yes;
+  element<HTMLButtonElement>('stop').disabled = !yes;
+}
+
+worker.onmessage = ({ data }: MessageEvent<Answer>) => {
+  result.take(data);
+  if (data.type === 'done' || data.type === 'failed') working(false);
+};
+worker.onerror = (event) => {
+  result.say(`The worker did not start: ${event.message}`);
+  working(false);
+};
+
+function resize(): void {
+  const [width = 128, height = 128] = element<HTMLSelectElement>('size').value.split('x').map(Number);
+  board.resize(width, height);
+  refresh();
+}
+
+async function share(): Promise<void> {
+  const { width, height, layers, labels } = board;
+  const hash = await encode({ prompt: input('prompt').value, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), paint: numberIn('paint'), width, height, layers, labels });
+  history.replaceState(null, '', `#${hash}`);
+  const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
+  result.say(copied ? 'The link is copied: it holds the prompt, the canvas and the seed.' : 'The address bar now holds the link: prompt, canvas and seed.');
+}
+
+async function restore(): Promise<void> {
+  const shared = await decode(location.hash);
+  if (!shared) return;
+  const { prompt, width, height, layers, labels, ...settings } = shared;
+  input('prompt').value = prompt;
+  element<HTMLSelectElement>('size').value = `${width}x${height}`;
+  for (const [id, value] of Object.entries(settings)) input(id).value = String(value);
+  board.resize(width, height);
+  [board.layers, board.labels] = [layers.filter(({ id, color }) => Number.isInteger(id) && /^#[0-9a-f]{6}$/.test(color)), labels];
+}
+
+function theme(): void {
+  const dark = getComputedStyle(document.documentElement).colorScheme === 'dark' || (document.documentElement.dataset['theme'] === undefined && matchMedia('(prefers-color-scheme: dark)').matches);
+  document.documentElement.dataset['theme'] = dark ? 'light' : 'dark';
+}
+
+function keys(event: KeyboardEvent): void {
+  const typing = (event.target as HTMLElement).matches('input:not([type=range]):not([type=checkbox]), select');
+  const command = event.ctrlKey || event.metaKey;
+  if (command && event.key === 'Enter') go();
+  else if (event.key === 'Escape') ask({ type: 'stop' });
+  else if (typing) return;
+  else if (command && event.key.toLowerCase() === 'z') (event.shiftKey ? board.redo() : board.undo(), refresh());
+  else if (!command && event.key === 'e') ((erasing = true), refresh());
+  else if (!command && event.key === 'b') ((erasing = false), refresh());
+  else return;
+  event.preventDefault();
+}
+
+async function takePicture(id: 'style' | 'image'): Promise<void> {
+  const file = input(id).files?.[0];
+  delete pictures[id];
+  if (file) pictures[id] = await pixelsOf(file).catch(() => (result.say(`${file.name} is no picture that this browser reads.`), undefined!));
+  if (!pictures[id]) delete pictures[id];
+}
+
+async function takeMask(): Promise<void> {
+  const file = input('mask').files?.[0];
+  if (!file || chosen === undefined) return;
+  const { data } = await pixelsOf(file, board);
+  board.fill(chosen, (i) => data[4 * i]! + data[4 * i + 1]! + data[4 * i + 2]! > 382 && data[4 * i + 3]! > 127);
+  input('mask').value = '';
+  refresh();
+}
+
+element('solver').replaceChildren(...Object.keys(solvers).map((name) => create('option', { value: name }, name)));
+Object.entries({ prompt: 'a red car on the beach', seed: 7, steps: 25, solver: 'dpmpp2m', guidance: 3, paint: 0.6, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
+const actions: Record<string, () => unknown> = {
+  go, share, theme, stop: () => ask({ type: 'stop' }), undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),
+  brush: () => ((erasing = false), refresh()), eraser: () => ((erasing = true), refresh()), dice: () => (input('seed').value = String(Math.floor(Math.random() * 2 ** 32))),
+};
+for (const [id, act] of Object.entries(actions)) element(id).addEventListener('click', () => void act());
+input('prompt').addEventListener('input', () => ((picked = undefined), words()));
+input('mask').addEventListener('change', () => void takeMask());
+for (const id of ['style', 'image'] as const) input(id).addEventListener('change', () => void takePicture(id));
+element('size').addEventListener('change', resize);
+document.addEventListener('input', outputs);
+document.addEventListener('keydown', keys);
+await restore();
+words();
+outputs();
+refresh();
+void navigator.serviceWorker?.register('sw.js').catch(() => undefined); // offline use is a bonus: some places forbid it
+document.body.dataset['ready'] = '';
