@@ -15,7 +15,9 @@ export async function describe(parts: PipelineParts, options: DescribeOptions): 
   const versions = Object.entries(parts.versions ?? {}).map(([name, version]) => `${name} ${version}`).join(' · ');
   const encoders = [...Object.values(parts.encoders), ...(parts.imageEncoder ? [parts.imageEncoder] : [])];
   const lines = [versions, `encoders  ${encoders.map((e) => `${e.name} (${'length' in e ? `${e.length} × ${e.width}` : `${e.size} px → ${e.width}`})`).join(', ') || 'none'}`];
-  let size = { width: parts.base.size, height: parts.base.size };
+  const { components } = parts;
+  if (components) lines.push(`components  ${Object.entries(components).map(([name, parameters]) => `${name} ${millions(parameters)}`).join(', ')}`);
+  let size = { width: parts.base.fixed?.[1] ?? parts.base.size, height: parts.base.fixed?.[0] ?? parts.base.size };
   for (const stage of [parts.base, ...(parts.upsamplers ?? [])]) {
     if (isUpsampler(stage)) size = { width: size.width * stage.factor, height: size.height * stage.factor };
     lines.push('', ...(await stageLines(stage, size, options)));
@@ -39,27 +41,33 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
     const [low, high] = [Math.max(expert.sigmaMin * s, sigmaMin), expert.sigmaMax * s];
     rows.push([
       expert.name,
-      parameters === undefined ? '?' : `${(parameters / 1e6).toFixed(2)} M`,
+      parameters === undefined ? '?' : millions(parameters),
       `σ in (${number(low)}, ${number(Math.min(high, sigmaMax))}]`,
       String(planned.find((entry) => entry.name === expert.name)?.calls ?? 0),
-      ...(options.measure !== false ? [`${(await callTime(stage, size, Math.sqrt(Math.max(expert.sigmaMin, 1e-3) * expert.sigmaMax))).toFixed(0)} ms`] : []),
+      ...(options.measure !== false ? [`${(await callTime(stage, size, Math.sqrt(Math.max(expert.sigmaMin, stage.denoiser.sigmaMin, 1e-3) * expert.sigmaMax))).toFixed(0)} ms`] : []),
     ]);
   }
   const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => [...row[column]!].length)));
-  return [head, ...rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd())];
+  return [head, ...(stage.sites?.() ?? []).map((line) => `  ${line}`), ...rows.map((row) => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd())];
 }
 
+const millions = (parameters: number): string => `${(parameters / 1e6).toFixed(2)} M`;
 const number = (value: number): string => String(Number(value.toPrecision(4)));
 
 /** Milliseconds of one network call on one picture at σ: the better of two, after one to load. */
 async function callTime(stage: BaseStage | Upsampler, { width, height }: { width: number; height: number }, sigma: number): Promise<number> {
   const names = isUpsampler(stage) ? (stage.inputs ?? { lowRes: 'low_res', augmentation: 'augmentation' }) : undefined;
   const inputs = isUpsampler(stage) && names ? { [names.lowRes]: zeros([1, 3, height / stage.factor, width / stage.factor]), [names.augmentation]: zeros([1]) } : {};
-  const x = zeros([1, 3, height, width]);
+  const latents = isUpsampler(stage) ? undefined : stage.latents;
+  const { channels = 3, factor = 1 } = latents ?? {};
+  const shape = [height / factor, width / factor];
+  const x = zeros([1, channels, ...shape]);
+  const plain = { embeddings: {}, inputs, ...(latents?.inpaints && { channels: zeros([1, 1 + channels, ...shape]) }) };
+  const condition = stage.framed?.(plain, { width, height, role: 'positive', guidance: stage.defaults?.guidance ?? 1 }) ?? plain;
   let best = Infinity;
   for (let i = 0; i < 3; i++) {
     const start = performance.now();
-    (await stage.denoiser.denoise(x, sigma, { embeddings: {}, inputs })).dispose();
+    (await stage.denoiser.denoise(x, sigma, condition)).dispose();
     if (i > 0) best = Math.min(best, performance.now() - start);
   }
   return best;

@@ -17,6 +17,8 @@ export interface PipelineParts {
   readonly unsaid?: 'zeros' | 'encoded' | 'zeros-if-missing';
   /** Words the model knows, for warnings. */
   readonly words?: ModelCard['words'];
+  /** Parameters of the graphs beside the stages, for describe(). */
+  readonly components?: Readonly<Record<string, number>>;
   /** Names and versions that go into metadata. */
   readonly versions?: Readonly<Record<string, string>>;
 }

@@ -76,6 +76,8 @@ export interface Stage {
   readonly defaults?: StageDefaults;
   /** Width of each encoder's embedding that the network takes; encoders of another width are refused. */
   readonly widths?: Readonly<Record<string, number>>;
+  /** Where text meets the picture, one line per expert, for describe(). */
+  readonly sites?: () => readonly string[];
   /** Parameters per expert, for describe(). */
   readonly parameters?: Readonly<Record<string, number>>;
 }

@@ -1,25 +1,23 @@
 import { loadModel } from '@ediffi/model';
-import { loadEdiffi } from '../index.js';
 import type { Io } from './io.js';
+import { modelOf, type ModelArguments } from './model.js';
 
 /** Options of `ediffi describe` as typed. */
-export interface DescribeArguments {
+export interface DescribeArguments extends ModelArguments {
   readonly words?: boolean;
   readonly measure: boolean;
-  readonly model?: string;
 }
 
 /** `ediffi describe`: the model's stages, experts, intervals and costs, or the words it knows, on stdout. */
 export async function describeCommand(typed: DescribeArguments, io: Io): Promise<void> {
-  const where = typed.model === undefined ? {} : { folder: typed.model };
   if (typed.words) {
-    const { card } = await loadModel({ ...where, verify: false });
+    const { card } = await loadModel({ ...(typed.model !== undefined && { folder: typed.model }), verify: false });
     const kinds = Object.entries(card.words).filter(([, words]) => words.length > 0);
     const width = Math.max(...kinds.map(([kind]) => kind.length));
     io.out.write(`${kinds.map(([kind, words]) => `${kind.padEnd(width)}  ${words.join(' ')}`).join('\n')}\n`);
     return;
   }
-  const ediffi = await loadEdiffi(where);
+  const ediffi = await modelOf(typed, io);
   try {
     io.out.write(`${await ediffi.describe({ measure: typed.measure })}\n`);
   } finally {

@@ -1,13 +1,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadEdiffi, type GenerateOptions } from '../index.js';
+import type { GenerateOptions } from '../index.js';
 import { writeAttention } from './attention.js';
 import { numberOption, readInput, UsageError, type Io } from './io.js';
+import { modelOf, type ModelArguments } from './model.js';
 import { previewKind, render } from './preview.js';
 import { Progress } from './progress.js';
 
 /** Options of `ediffi paint` as typed. */
-export interface PaintArguments {
+export interface PaintArguments extends ModelArguments {
   readonly out: string;
   readonly preview: string;
   readonly upscale?: boolean | string;
@@ -31,8 +32,6 @@ export interface PaintArguments {
   readonly mask?: string;
   readonly encoders?: string;
   readonly attention?: string;
-  readonly model?: string;
-  readonly threads?: string;
 }
 
 /** `ediffi paint`: one picture (or several) into a file, plan, progress and warnings on stderr, the file's name on stdout. */
@@ -41,11 +40,7 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
   const srSteps = typed.srSteps === undefined ? undefined : numberOption(typed.srSteps, '--sr-steps');
   const count = typed.count === undefined ? 1 : numberOption(typed.count, '--count');
   const kind = previewKind(typed.preview, io.err, io.env);
-  const ediffi = await loadEdiffi({
-    ...(typed.model !== undefined && { folder: typed.model }),
-    ...(typed.threads !== undefined && { threads: numberOption(typed.threads, '--threads') }),
-    ...(io.signal && { signal: io.signal }),
-  });
+  const ediffi = await modelOf(typed, io);
   try {
     const stages = Object.fromEntries((ediffi.parts.upsamplers ?? []).map(({ name }) => [name, { steps: srSteps! }]));
     const options = { ...typedOptions, ...(srSteps !== undefined && { stages }) };

@@ -62,14 +62,21 @@ function program(io: Io): Command {
     .option('--no-upscale', 'stop after the base stage')
     .option('--preview <kind>', previewKinds.join(', '), 'auto')
     .option('--threads <n>', 'threads inside one operator')
-    .option('--model <folder>', 'another model: card.json, weights/, tokenizers/')
+    .option('--model <folder>', "another model: a folder with card.json, or one of diffusers' layout with ONNX graphs (or its hub id)")
+    .option('--refiner <folder>', 'a second model that takes over at low noise, such as SDXL\'s refiner')
+    .option('--cut <share>', 'where it takes over: share of the timesteps done before, 0.8 by default')
+    .option('--resident <n>', 'how many experts may be in memory at once')
+    .option('--offline', 'take hub models from the cache only')
     .action((prompt: string, options: PaintArguments) => paintCommand(prompt, options, io));
   root
     .command('describe')
     .description('print stages, experts, noise intervals, parameters and cost per network call')
     .option('--words', 'print the words the model knows instead')
     .option('--no-measure', 'do not load the networks to time them')
-    .option('--model <folder>', 'another model')
+    .option('--model <folder>', "another model, diffusers' layout included")
+    .option('--refiner <folder>', 'a second model that takes over at low noise')
+    .option('--cut <share>', 'where it takes over')
+    .option('--offline', 'take hub models from the cache only')
     .action((options: DescribeArguments) => describeCommand(options, io));
   root
     .command('evaluate')

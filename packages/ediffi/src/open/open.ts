@@ -72,7 +72,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
     const networks = await openNetworks(index, second, family, texts.widths);
     const base = await openStage(networks, index, family, loads, options, own);
     const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, options.tiling));
-    const parts: PipelineParts = { encoders: texts.encoders, base, unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), versions: { [family.title]: index.pipeline } };
+    const parts: PipelineParts = { encoders: texts.encoders, base, unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
     return { parts, owned };
   } catch (error) {
     await Promise.all(owned.map((part) => part.dispose()));
@@ -93,7 +93,8 @@ function unsaidOf({ config }: ModelIndex, family: Family): Family['unsaid'] {
 }
 
 /** The text encoders that the model has; graphs load when they are first needed. Rejects with ModelError for a missing one that the family needs. */
-async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'> }> {
+async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
+  const parameters: Record<string, number> = {};
   const encoders: Record<string, PromptEncoder> = {};
   const [tokens, pooled, lengths]: [Record<string, number>, Record<string, number>, Record<string, number>] = [{}, {}, {}];
   for (const part of family.texts) {
@@ -112,13 +113,14 @@ async function openTexts(index: ModelIndex, second: ModelIndex | undefined, fami
     const said = outline.outputs.find((output) => output.name === 'last_hidden_state')?.shape.at(-1);
     if (typeof said === 'number' && said > 0 && said !== width) throw new ModelError(`${file}: its tokens are ${said} wide in the graph, but ${width} by config.json — the files are of different models`, file);
     tokens[part.name] = width;
+    parameters[part.encoder] = outline.parameters;
     const projected = outline.outputs.some((output) => output.name === 'text_embeds');
     pooled[part.name] = projected ? Number(config['projection_dim'] ?? width) : width;
     lengths[part.name] = length;
     encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(key(model, file)), tokenizer, length, pooled[part.name]!)));
   }
   if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
-  return { encoders, widths: { tokens, pooled, lengths } };
+  return { encoders, widths: { tokens, pooled, lengths }, parameters };
 }
 
 /** SDXL's refiner reads the second encoder only. */
@@ -193,6 +195,7 @@ async function openStage(networks: readonly NetworkPart[], index: ModelIndex, fa
     framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
     embedsGuidance: embedded,
     defaults: { steps: family.steps, guidance: family.guidance },
+    sites: () => networks.map(({ name, outline }) => sitesOf(name, outline)),
     parameters: Object.fromEntries(networks.map(({ name, outline }) => [name, outline.parameters])),
     size: fixed ? fixed[1] * factor : size,
     ...(fixed && { fixed: [fixed[0] * factor, fixed[1] * factor] as const }),
@@ -225,6 +228,25 @@ const latentChannels = async (index: ModelIndex, fallback: number): Promise<numb
 async function factorOf(index: ModelIndex): Promise<number> {
   const blocks = (await vaeConfig(index))['block_out_channels'];
   return Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 8;
+}
+
+async function vaeParameters({ files }: ModelIndex): Promise<Record<string, number>> {
+  const parts = ['vae_encoder', 'vae_decoder'];
+  const here = await Promise.all(parts.map((part) => files.has(`${part}/model.onnx`)));
+  return Object.fromEntries(await Promise.all(parts.filter((_, i) => here[i]).map(async (part) => [part, (await graphOutline(await graphSource(files, `${part}/model.onnx`))).parameters] as const)));
+}
+
+/** `transformer: 3 joint attentions at stride 2; opset 18`, or why there are none. */
+function sitesOf(name: string, outline: GraphOutline): string {
+  try {
+    const { sites, opset, selfAttentions } = outline.sites();
+    const strides = [...new Set(sites.map(({ stride }) => stride))].sort((a, b) => a - b);
+    const counts = strides.map((stride) => `${sites.filter((site) => site.stride === stride).length} at stride ${stride}`);
+    return `${name}: text meets the picture in ${sites.length} ${sites[0]?.kind ?? 'cross'} attentions (${counts.join(', ')}), ${selfAttentions} self-attentions; opset ${opset}`;
+  } catch (error) {
+    if (!CapabilityError.isInstance(error)) throw error;
+    return `${name}: no painting with words — ${error.message}`;
+  }
 }
 
 async function openAutoencoder(index: ModelIndex, base: BaseStage, loads: SharedLoads, tiling: Tiling | undefined): Promise<Autoencoder> {

@@ -53,7 +53,7 @@ export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<
   const flows = String(config['_class_name']).startsWith('FlowMatch') || config['use_flow_sigmas'] === true;
   if (flows) {
     const schedule = flowSchedule({ shift: number('shift', number('flow_shift', 1)), steps: number('num_train_timesteps', 1000) });
-    return withExperts(flow(network, schedule), ensemble, (sigma) => sigma / Math.max(1 - sigma, 1e-6));
+    return withExperts(flow(network, schedule), ensemble, (sigma) => sigma / Math.max(1 - sigma, 1e-6), (sigma) => (sigma === Infinity ? 1 : sigma / (1 + sigma)));
   }
   const prediction = String(config['prediction_type'] ?? 'epsilon');
   const schedule = vpSchedule({
@@ -66,10 +66,11 @@ export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<
   });
   const wrap = { epsilon, v_prediction: velocity }[prediction];
   if (!wrap) throw new CapabilityError('prediction_type', `prediction_type ${prediction} is read by diffusers' schedulers only — leave solver and grid out, and set scheduler instead`);
-  return withExperts(wrap(network, schedule), ensemble, (sigma) => sigma);
+  return withExperts(wrap(network, schedule), ensemble, (sigma) => sigma, (sigma) => sigma);
 }
 
-/** A denoiser that names the expert at work, for plans and steps. */
-function withExperts(denoiser: Denoiser, ensemble: ExpertEnsemble<Told>, edm: (sigma: number) => number): Denoiser {
-  return Object.assign(denoiser, { at: (sigma: number) => ensemble.at(edm(sigma)), experts: ensemble.experts, guidanceAt: (sigma: number) => ensemble.at(edm(sigma)).guidance });
+/** A denoiser that names the expert at work, for plans and steps; `own` and `edm` turn EDM-like σ into its own and back. */
+function withExperts(denoiser: Denoiser, ensemble: ExpertEnsemble<Told>, edm: (sigma: number) => number, own: (sigma: number) => number): Denoiser {
+  const experts = ensemble.experts.map((expert) => ({ ...expert, sigmaMin: own(expert.sigmaMin), sigmaMax: Math.min(own(expert.sigmaMax), denoiser.sigmaMax) }));
+  return Object.assign(denoiser, { at: (sigma: number) => ensemble.at(edm(sigma)), experts, guidanceAt: (sigma: number) => ensemble.at(edm(sigma)).guidance });
 }

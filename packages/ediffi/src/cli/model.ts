@@ -1,0 +1,28 @@
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadEdiffi, Pipeline } from '../index.js';
+import { numberOption, UsageError, type Io } from './io.js';
+
+/** Which model, and how it is opened, as typed. */
+export interface ModelArguments {
+  readonly model?: string;
+  readonly refiner?: string;
+  readonly cut?: string;
+  readonly resident?: string;
+  readonly threads?: string;
+  readonly offline?: boolean;
+}
+
+/** The embedded model, another folder like it (with a card.json), or a model of diffusers' layout: a folder or a hub id. */
+export async function modelOf(typed: ModelArguments, io: Io): Promise<Pipeline> {
+  const { model, refiner } = typed;
+  const common = {
+    ...(typed.threads !== undefined && { threads: numberOption(typed.threads, '--threads') }),
+    ...(typed.resident !== undefined && { resident: numberOption(typed.resident, '--resident') }),
+    ...(io.signal && { signal: io.signal }),
+  };
+  const own = model === undefined || (await stat(join(model, 'card.json')).catch(() => undefined))?.isFile();
+  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.offline && { offline: true }) });
+  for (const [name, value] of Object.entries({ refiner, cut: typed.cut })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
+  return loadEdiffi({ ...common, ...(model !== undefined && { folder: model }) });
+}
