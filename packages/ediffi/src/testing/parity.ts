@@ -1,5 +1,5 @@
 import { memoryFiles, type ModelFiles } from '../sources/index.js';
-import { readdirSync, readFileSync, existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -62,4 +62,14 @@ export function fixture(family: string, changes: Readonly<Record<string, Uint8Ar
   const bytes = Object.fromEntries([...files].map(([to, from]) => [to, new Uint8Array(readFileSync(from))]));
   const kept = Object.entries({ ...bytes, ...changes }).filter((entry): entry is [string, Uint8Array] => entry[1] !== undefined);
   return memoryFiles(Object.fromEntries(kept), dirname(join(folder, 'x')));
+}
+
+/** A fixture written to a folder of its own, as a user would have it. */
+export async function fixtureFolder(family: string, folder: string): Promise<string> {
+  const files = fixture(family);
+  for (const path of await files.list()) {
+    mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, path), await files.read(path));
+  }
+  return folder;
 }
