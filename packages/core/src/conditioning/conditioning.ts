@@ -1,6 +1,6 @@
 import type { Abort } from '../abort.js';
 import type { PaintWithWords } from '../regions/paint-with-words.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { MaybePromise, Tensor } from '../tensor/tensor.js';
 import type { TokenSpan } from './spans.js';
 
 /** What one encoder makes of a batch of prompts. */
@@ -17,18 +17,23 @@ export interface PromptEmbedding {
   readonly unknown?: readonly string[];
   /** Text that did not fit into T tokens. */
   readonly truncated?: readonly string[];
+  /** Text of long prompts that the pooled vector does not stand for: it is the first window's. */
+  readonly unpooled?: readonly string[];
   /** `[B, T]`: 1 where a column is a token, 0 at padding; for networks that mask their text. */
   readonly mask?: Tensor;
   /** Where several encoders share the columns: which run belongs to which ('clip+clip-g' where two lie side by side in one column). Absent: all columns are the one encoder's. */
   readonly segments?: readonly { readonly encoder: string; readonly start: number; readonly length: number }[];
 }
 
-/** Text → embedding. `length` is T, `width` is C. */
+/** Text → embedding. `length` is T, `width` is C. An encoder of long prompts answers with windows of T columns one after the other. */
 export interface PromptEncoder {
   readonly name: string;
   readonly width: number;
   readonly length: number;
-  encode(prompts: readonly string[], options?: { readonly signal?: Abort }): Promise<PromptEmbedding>;
+  /** How many windows of T columns the longest of the prompts takes. Absent: always one. */
+  windows?(prompts: readonly string[]): MaybePromise<number>;
+  /** `windows`: give at least so many, so that prompts which go together (positive and negative, several encoders) have as many columns. */
+  encode(prompts: readonly string[], options?: { readonly signal?: Abort; readonly windows?: number }): Promise<PromptEmbedding>;
   dispose(): Promise<void>;
 }
 

@@ -6,9 +6,10 @@
 import { CapabilityError, integer, ModelError, type PromptEncoder, type Session, type ValueInfo } from '@ediffi/core';
 import { textEncoder } from '../text-encoder.js';
 import type { TokenizerOptions } from '../text/tokenizer.js';
+import type { ReadingOptions } from '../text/windows.js';
 
 /** Options of hubTextEncoder. */
-export interface HubTextOptions extends TokenizerOptions {
+export interface HubTextOptions extends TokenizerOptions, ReadingOptions {
   /** Which hidden state, counted from the end: −1 (default) after the final norm, −2 the layer before the last (SDXL, SD3) … */
   readonly layer?: number;
   /** Whether to give the pooled vector that the graph has; default true. */

@@ -28,9 +28,9 @@ async function beside(tensors: readonly Tensor[], shape: readonly number[]): Pro
 const spansOf = (parts: readonly { readonly spans: PromptEmbedding['spans']; readonly start: number }[], rows: number): TokenSpan[][] =>
   Array.from({ length: rows }, (_, r) => parts.flatMap(({ spans, start }) => (spans[r] ?? []).map((span) => ({ ...span, column: span.column + start }))));
 
-const reports = (parts: readonly Named[]): Pick<PromptEmbedding, 'unknown' | 'truncated'> => {
-  const [unknown, truncated] = [list(parts.map((p) => p.embedding.unknown)), list(parts.map((p) => p.embedding.truncated))];
-  return { ...(unknown.length > 0 && { unknown }), ...(truncated.length > 0 && { truncated }) };
+const reports = (parts: readonly Named[]): Pick<PromptEmbedding, 'unknown' | 'truncated' | 'unpooled'> => {
+  const all = (['unknown', 'truncated', 'unpooled'] as const).map((kind) => [kind, list(parts.map((p) => p.embedding[kind]))] as const);
+  return Object.fromEntries(all.filter(([, texts]) => texts.length > 0));
 };
 
 /**

@@ -75,19 +75,30 @@ export class PromptTokenizer {
     integer('tokenizer length', options.length, this.prefix.length + this.suffix.length + 1);
   }
 
+  /** How many tokens fit between the special ones. */
+  get room(): number {
+    return this.length - this.prefix.length - this.suffix.length;
+  }
+
   /** Ids `[length]` of one prompt. Reports what is unknown and what did not fit; never drops text silently. */
   encode(prompt: string): TokenizedPrompt {
     const tokens = this.tokens(prompt);
-    const room = this.length - this.prefix.length - this.suffix.length;
-    const kept = tokens.slice(0, room);
-    const cut = tokens[room];
-    const ids = [...this.prefix, ...kept.map((token) => token.id), ...this.suffix];
+    const cut = tokens[this.room];
+    return {
+      ...this.window(tokens.slice(0, this.room)),
+      unknown: [...new Set(tokens.filter((token) => token.unknown).map((token) => prompt.slice(token.start, token.end)))],
+      ...(cut && { truncated: prompt.slice(cut.start).trimEnd() }),
+    };
+  }
+
+  /** Tokens with the special ones around them and padding after them. Throws OptionError for more than fit. */
+  window(tokens: readonly Token[]): Pick<TokenizedPrompt, 'ids' | 'used' | 'spans'> {
+    integer('tokens of a window', tokens.length, 0, this.room);
+    const ids = [...this.prefix, ...tokens.map((token) => token.id), ...this.suffix];
     return {
       ids: [...ids, ...Array<number>(this.length - ids.length).fill(this.padId)],
       used: ids.length,
-      spans: kept.map(({ start, end }, i) => ({ start, end, column: this.prefix.length + i })),
-      unknown: [...new Set(tokens.filter((token) => token.unknown).map((token) => prompt.slice(token.start, token.end)))],
-      ...(cut && { truncated: prompt.slice(cut.start).trimEnd() }),
+      spans: tokens.map(({ start, end }, i) => ({ start, end, column: this.prefix.length + i })),
     };
   }
 
