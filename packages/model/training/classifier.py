@@ -31,9 +31,9 @@ NOT_ASKED = -100  # cross_entropy's ignore_index
 
 
 class Classifier(nn.Module):
-    """pixel_values [B,3,64,64] in −1..1 → features [B,64] and logits by question. "object" are independent (one sigmoid each)."""
+    """pixel_values [B,3,64,64] in −1..1 → features [B,64] and logits by question. "object" shares its weight among the objects of the scene."""
 
-    def __init__(self, channels=(32, 64, 96, 128)):
+    def __init__(self, channels=(24, 48, 96, 128)):
         super().__init__()
         conv = lambda i, o, stride: nn.Sequential(nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
         steps = []
@@ -78,7 +78,8 @@ def targets(scenes):
 
 
 def loss_of(logits, truth):
-    out = F.binary_cross_entropy_with_logits(logits["object"], truth["object"]) * 4
+    share = truth["object"] / truth["object"].sum(1, keepdim=True).clamp(min=1)
+    out = -(share * logits["object"].log_softmax(1)).sum(1).mean()
     return out + sum(F.cross_entropy(logits[name], truth[name]) for name in LABELS if name != "object" and (truth[name] >= 0).any())
 
 
@@ -135,15 +136,18 @@ if __name__ == "__main__":
     parser.add_argument("--sprites", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--minutes", type=float, required=True)
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1001)
+    parser.add_argument("--resume", action="store_true", help="start from DIR/classifier.pt (give another seed: the stream of scenes starts anew)")
     a = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(a.seed)
     sprites = pickle.loads(a.sprites.read_bytes())
     train, held = Scenes(sprites, a.seed), Scenes(sprites, a.seed + 1)
     model = Classifier().to(memory_format=torch.channels_last)
+    if a.resume:
+        model.load_state_dict(torch.load(a.run / "classifier.pt"))
     optimizer = torch.optim.AdamW(model.parameters(), a.rate, weight_decay=0.02)
     steps, spent, start, end = 0, 0.0, time.time(), a.minutes * 60
     while spent < end:

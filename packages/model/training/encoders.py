@@ -225,23 +225,26 @@ def update(model, optimizer, loss):
     optimizer.step()
 
 
+def t5_pair(rng, scene, tokenizer, corrupted):
+    """(source ids, target ids) of one scene: a corrupted caption or a paraphrase."""
+    words = lambda: tokenizer.encode(world.caption(rng, scene)).ids
+    if not corrupted:
+        return [tokenizer.token_to_id(tokenizer_files.PARAPHRASE), *words()], words()
+    if rng.random() < 0.15:  # spell sign words, so that letters are learnt too
+        word = "".join(chr(65 + c) for c in rng.integers(0, 26, rng.integers(2, 6)))
+        return corrupt(tokenizer.encode(f"a sign that says {word}").ids, rng)
+    return corrupt(words(), rng)
+
+
 def train_t5(scenes, tokenizer, minutes, out, batch=64):
     rng = np.random.default_rng(11)
     model = T5Pretraining(tokenizer.get_vocab_size())
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = Schedule(optimizer, 2e-3, minutes)
-    paraphrase = tokenizer.token_to_id(tokenizer_files.PARAPHRASE)
-    words = lambda scene: tokenizer.encode(world.caption(rng, scene)).ids
     while schedule.step():
         sources, targets = [], []
         for i in range(batch):
-            scene = scenes[rng.integers(len(scenes))]
-            if rng.random() < 0.15 and i % 2 == 0:  # spell sign words, so that letters are learnt too
-                word = "".join(chr(65 + c) for c in rng.integers(0, 26, rng.integers(2, 6)))
-                ids = tokenizer.encode(f"a sign that says {word}").ids
-            else:
-                ids = words(scene)
-            source, target = corrupt(ids, rng) if i % 2 == 0 else ([paraphrase, *ids], words(scene))
+            source, target = t5_pair(rng, scenes[rng.integers(len(scenes))], tokenizer, i % 2 == 0)
             sources.append(source)
             targets.append(target)
         ids, target = pad_ids(sources, T5_LENGTH, T5_END), pad_ids(targets, 40, T5_END)

@@ -9,19 +9,22 @@ import argparse
 import io
 import json
 import pickle
-from functools import partial
+import zipfile
+from functools import cache, partial
 from multiprocessing import Pool
 from pathlib import Path
+from string import ascii_uppercase
 
 import numpy as np
-import resvg_py
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from vocabulary import HUES, OBJECTS, STYLES, WORLD
+from vocabulary import HUES, OBJECTS, PLAIN, STYLES, WORLD
 
 SIZES = [20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52]  # of a sprite in a 64 px scene
 MASTER = 256
+LETTER_SIZES, BOARD_SIZES = [11, 14, 18], [44, 48, 52]
+BOARDS = {color: PLAIN[color] for color in ("white", "yellow", "orange", "pink", "green", "blue", "gray")}
 
 
 def square(image):
@@ -36,11 +39,19 @@ def square(image):
     return out
 
 
+@cache
+def icon_set(folder):
+    return tuple(json.loads((folder / name).read_text()) for name in ("icons.json", "chars.json"))
+
+
 def load_art(art, source, code):
+    """An emoji as RGBA, from npm packages or from the file that art_cache.py writes."""
+    if art.suffix == ".zip":
+        with zipfile.ZipFile(art) as archive:
+            return Image.open(io.BytesIO(archive.read(f"{source}/{code}.webp"))).convert("RGBA")
     if source == "3d":
         return Image.open(art / "@lobehub/fluent-emoji-3d/assets" / f"{code}.webp").convert("RGBA")
-    icons = json.loads((art / "@iconify-json" / source / "icons.json").read_text())
-    names = json.loads((art / "@iconify-json" / source / "chars.json").read_text())
+    icons, names = icon_set(art / "@iconify-json" / source)
     name = names[code if code in names else code.replace("-fe0f", "")]
     icon = icons["icons"].get(name) or icons["icons"][icons["aliases"][name]["parent"]]
     width, height = icon.get("width", icons.get("width", 16)), icon.get("height", icons.get("height", 16))
@@ -48,6 +59,8 @@ def load_art(art, source, code):
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
         f'viewBox="0 0 {width} {height}" width="320" height="320">{icon["body"]}</svg>'
     )
+    import resvg_py  # not on machines that read art_cache.py's file
+
     return Image.open(io.BytesIO(bytes(resvg_py.svg_to_bytes(svg_string=svg)))).convert("RGBA")
 
 
@@ -182,14 +195,46 @@ def object_sprites(name, art, styles, colorable, scales):
     return made
 
 
+def letter(character, ink):
+    """A capital filling its square."""
+    font = ImageFont.load_default(size=300)
+    left, top, right, bottom = font.getbbox(character)
+    image = Image.new("RGBA", (MASTER, MASTER), (0, 0, 0, 0))
+    ImageDraw.Draw(image).text(((MASTER - right - left) / 2, (MASTER - bottom - top) / 2), character, font=font, fill=ink, stroke_width=8, stroke_fill=ink)
+    return image
+
+
+def board(color):
+    """A board of twice its height, standing on the ground: the upper half of the square is empty."""
+    image = Image.new("RGBA", (MASTER, MASTER), (0, 0, 0, 0))
+    bright = tuple(min(255, int(40 + 0.9 * c)) for c in color)
+    ImageDraw.Draw(image).rounded_rectangle((4, MASTER // 2 + 4, MASTER - 4, MASTER - 4), 24, fill=(*bright, 255), outline=(70, 52, 40, 255), width=8)
+    return image
+
+
+def sign_sprites(styles, scales):
+    """Letters and boards in every style, as object_sprites gives them; keys (style, "letter", A) and (style, "board", color)."""
+    rng = np.random.default_rng(7)
+    made = {}
+    for style in styles:
+        ink = (255, 244, 214, 255) if style == "neon" else (36, 32, 40, 255)  # letters are drawn plainly in every style: they must be read
+        for c in ascii_uppercase:
+            made[style, "letter", c] = {z: {s: shrink(letter(c, ink), z * s, "3d") for s in scales} for z in LETTER_SIZES}
+        for color in BOARDS:
+            master = restyle(board(BOARDS[color]), style, rng)
+            made[style, "board", color] = {z: {s: shrink(master, z * s, style) for s in scales} for z in BOARD_SIZES}
+    return made
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--art", type=Path, required=True, help="folder whose node_modules holds the art packages")
+    parser.add_argument("--art", type=Path, required=True, help="folder whose node_modules holds the art packages, or the file of art_cache.py")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--scales", type=int, nargs="+", default=[1, 2])
     arguments = parser.parse_args()
-    job = partial(object_sprites, art=arguments.art / "node_modules", styles=list(WORLD["styles"]), colorable=WORLD["colorable"], scales=arguments.scales)
-    sprites = {}
+    art = arguments.art if arguments.art.suffix == ".zip" else arguments.art / "node_modules"
+    job = partial(object_sprites, art=art, styles=list(WORLD["styles"]), colorable=WORLD["colorable"], scales=arguments.scales)
+    sprites = sign_sprites(list(WORLD["styles"]), arguments.scales) if "sign" in WORLD["kinds"] else {}
     with Pool() as pool:
         for made in pool.imap_unordered(job, WORLD["objects"]):
             sprites.update(made)

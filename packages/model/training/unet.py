@@ -15,6 +15,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from vocabulary import WORLD_NAME
+
 TEXT_WIDTH = 128  # width of every encoder's embedding
 T5_LENGTH, CLIP_LENGTH, IMAGE_TOKENS = 32, 24, 4
 CONTEXT = 128  # width of keys and values
@@ -182,14 +184,18 @@ class UNet(nn.Module):
 
 
 class Base(nn.Module):
-    """F of the base: (c_in·x [B,3,H,W], c_noise [B], embeddings) → [B,3,H,W]. H and W multiples of 4."""
+    """F of the base: (c_in·x [B,3,H,W], c_noise [B], embeddings) → [B,3,H,W]. H and W multiples of 4·patch."""
 
-    def __init__(self, **options):
+    def __init__(self, patch=1, **options):
         super().__init__()
-        self.net = UNet(**options)
+        self.patch = patch
+        self.net = UNet(inputs=3 * patch**2, outputs=3 * patch**2, **options)
 
     def forward(self, sample, c_noise, t5, clip, clip_pooled, clip_image):
-        return self.net(sample, [c_noise], t5, clip, clip_pooled, clip_image)
+        if self.patch == 1:
+            return self.net(sample, [c_noise], t5, clip, clip_pooled, clip_image)
+        h = self.net(F.pixel_unshuffle(sample, self.patch), [c_noise], t5, clip, clip_pooled, clip_image)
+        return F.pixel_shuffle(h, self.patch)
 
 
 class SuperResolution(nn.Module):
@@ -213,7 +219,11 @@ class SuperResolution(nn.Module):
 
 
 def network_for(name):
-    """The network of a graph by its name: base…, sr1…, sr2…."""
+    """The network of a graph by its name, base…, sr1…, sr2…, and by the world: the wide one has 64 px pictures, made on 2×2 patches."""
+    if WORLD_NAME == "wide":
+        if name.startswith("sr"):
+            return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
+        return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))
     if name.startswith("sr1"):
         return SuperResolution(factor=4, channels=(64, 96, 128))
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place

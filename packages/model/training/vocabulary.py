@@ -1,5 +1,7 @@
-"""What the world holds and what captions call it. `WORLD` is what the committed model was trained on;
-`OBJECTS` is every object whose art is present in all four emoji sets, for wider runs."""
+"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, tiny (the committed
+model's) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
+
+import os
 
 OBJECTS = {  # name: code point of the emoji in every art set
     "cat": "1f431", "dog": "1f436", "bear": "1f43b", "panda": "1f43c", "fox": "1f98a", "frog": "1f438",
@@ -38,12 +40,22 @@ STYLES = {  # style: (art set, words before, words after)
     "watercolor": ("fluent-emoji-flat", ["a watercolor painting of", "a watercolor of"], "watercolor painting"),
     "neon": ("noto", ["a neon sign of", "a glowing neon picture of"], "neon style"),
 }
-WORLD = {
-    "objects": ["cat", "panda", "fox", "frog", "penguin", "pig", "apple", "banana", "mushroom", "sunflower", "tree",
-                "car", "rocket", "house", "star", "heart"],
-    "colorable": ["apple", "car", "house", "star", "heart"],
-    "styles": {"3d": 0.46, "sketch": 0.18, "watercolor": 0.18, "neon": 0.18},
-    "kinds": {"one": 0.68, "two": 0.26, "empty": 0.06},
+WORLDS = {
+    "tiny": {  # the committed model's
+        "objects": ["cat", "panda", "fox", "frog", "penguin", "pig", "apple", "banana", "mushroom", "sunflower", "tree",
+                    "car", "rocket", "house", "star", "heart"],
+        "colorable": ["apple", "car", "house", "star", "heart"],
+        "styles": {"3d": 0.46, "sketch": 0.18, "watercolor": 0.18, "neon": 0.18},
+        "kinds": {"one": 0.68, "two": 0.26, "empty": 0.06},
+    },
+    "wide": {  # everything; for a GPU
+        "objects": list(OBJECTS),
+        "colorable": ["car", "balloon", "heart", "book", "umbrella", "butterfly", "gift", "house", "star", "apple"],
+        "styles": {"3d": 0.3, **{style: 0.1 for style in STYLES if style != "3d"}},
+        "kinds": {"one": 0.52, "two": 0.28, "sign": 0.15, "empty": 0.05},
+    },
 }
+WORLD_NAME = os.environ.get("EDIFFI_WORLD", "tiny")
+WORLD = WORLDS[WORLD_NAME]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
             ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled

@@ -8,12 +8,14 @@ words it in one of many ways. Everything random comes from the generator that is
 
 import argparse
 import pickle
+import zlib
 from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
 
 from backgrounds import BACKGROUNDS, paint_backgrounds
+from sprites import BOARDS
 from vocabulary import HELD_OUT, HUES, PLAIN, SCENES, STYLES, WORLD
 
 PLACES = {"left": " on the left", "right": " on the right", "top": " at the top", "bottom": " at the bottom"}
@@ -38,16 +40,27 @@ def sample_scene(rng, held_out=HELD_OUT):
     plain = rng.random() < 0.4
     background = "plain:" + one_of(rng, list(PLAIN)) if plain else one_of(rng, list(SCENES))
     while True:
-        objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2}[kind])]
+        objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2, "sign": 0}[kind])]
         same = kind == "two" and objects[0][0] == objects[1][0]
         if not same and not any((name, background) in held_out for name, _ in objects):
             break
-    return {
+    scene = {
         "style": pick(rng, WORLD["styles"]), "kind": kind, "background": background, "objects": objects,
         "layout": "beside" if rng.random() < 0.7 else "above",
         "size": pick(rng, {"big": 0.5, "middle": 0.4, "small": 0.1}),
         "place": one_of(rng, [None, None, *PLACES]),
     }
+    if kind == "sign":
+        scene |= {"word": sign_word(rng, held_out), "board": one_of(rng, list(BOARDS))}
+    return scene
+
+
+def sign_word(rng, held_out):
+    """Two to four capitals. One word in sixteen is never sampled in training: reading must not be remembering."""
+    while True:
+        word = "".join(chr(65 + c) for c in rng.integers(0, 26, rng.integers(2, 5)))
+        if not held_out or zlib.crc32(word.encode()) % 16:
+            return word
 
 
 def article(words):
@@ -97,6 +110,9 @@ def caption(rng, scene, say_style=True):
             what += PLACES[scene["place"]]
     elif scene["kind"] == "two":
         what = relation(rng, article(names[0]), article(names[1]), scene["layout"] == "beside")
+    elif scene["kind"] == "sign":
+        sign = "a sign" if rng.random() < 0.5 else f"{article(scene['board'])} sign"
+        what = one_of(rng, [f"{sign} that says {scene['word']}", f"{sign} with the word {scene['word']}"])
     else:
         what = one_of(rng, ["a background", "an empty scene", "nothing"])
     words = f"{what} {where}".strip()
@@ -147,7 +163,19 @@ class Painter:
                 spots = [(between(8, 56 - a), between(1, 31 - a)), (between(8, 56 - b), between(33, 63 - b))]
             for thing, size, (x, y) in zip(scene["objects"], (a, b), spots):
                 self.put(picture, scene, thing, size, x, y)
+        elif scene["kind"] == "sign":
+            self.put_sign(picture, scene, one_of(rng, [44, 48, 52]), between)
         return picture
+
+    def put_sign(self, picture, scene, size, between):
+        """A board, and its letters side by side on it: the board is the lower half of its square."""
+        word, style = scene["word"], scene["style"]
+        x, y = between(1, 63 - size), between(-size // 3, 63 - size)
+        self.paste(picture, self.sprites[style, "board", scene["board"]][size][self.scale], int(x), int(y))
+        letter = {2: 18, 3: 14, 4: 11}[len(word)]
+        left, top = x + (size - letter * len(word)) // 2, y + size * 3 // 4 - letter // 2
+        for i, character in enumerate(word):
+            self.paste(picture, self.sprites[style, "letter", character][letter][self.scale], int(left + i * letter), int(top))
 
 
 def render_chunk(job):
