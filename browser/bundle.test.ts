@@ -3,7 +3,8 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { piecesOf } from './chromium.js';
 
-const kilobytes = (code: string): number => gzipSync(code, { level: 9 }).length / 1000;
+/** In units of 1024 bytes. */
+const kilobytes = (code: string): number => gzipSync(code, { level: 9 }).length / 1024;
 
 describe('a page downloads', () => {
   it('at most 6 kB for core, heun and karras', async () => {
