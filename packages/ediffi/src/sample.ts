@@ -2,7 +2,7 @@
  * One stage of the cascade: conditioning in, picture out, a step at a time. A base stage starts from noise or from a noised picture;
  * a super-resolution stage from the enlarged picture plus noise, and its network answers for the residual (core's `residual`).
  */
-import { bind, float32, guided, lincomb, randnBatch, residual, ShapeError, thresholded, zeros, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Generator, type GuidedCondition, type HostTensor, type Tensor } from '@ediffi/core';
+import { bind, float32, guided, lincomb, randnBatch, residual, resizePlanes, ShapeError, thresholded, zeros, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Generator, type GuidedCondition, type HostTensor, type Tensor } from '@ediffi/core';
 import type { Step } from '@ediffi/sampler';
 import { inpainted, kept, type Known } from './inpaint.js';
 import { resized } from './pictures/input.js';
@@ -144,6 +144,7 @@ async function keptChannels(run: StageRun, start: StageStart, mask: HostTensor |
 
 /** A super-resolution stage, begun from the enlarged picture under noise. */
 async function enlarging(run: StageRun, stage: Upsampler, conditions: Conditions, start: StageStart, draw: () => HostTensor): Promise<Composition> {
+  if (stage.beside) return guidedBeside(run, stage.beside, conditions, start, draw);
   const { denoise, center } = upsampling(run, stage, conditions, start);
   const noise = draw();
   const x = (await lincomb([1, center], [run.sigmas[0]!, noise])) as HostTensor;
@@ -151,6 +152,17 @@ async function enlarging(run: StageRun, stage: Upsampler, conditions: Conditions
   const image = spread(resized(start.image, run.height, run.width), start.generators.length);
   const part = { image, noise, mask: maskFor(run, start.mask) };
   return { denoise, x, known: { denoise: inpainted(denoise, part), part } };
+}
+
+/** A super-resolution stage begun from noise: the enlarged picture enters as channels. */
+async function guidedBeside(run: StageRun, beside: NonNullable<Upsampler['beside']>, conditions: Conditions, start: StageStart, draw: () => HostTensor): Promise<Composition> {
+  const x = (await lincomb([run.startScale, draw()])) as HostTensor;
+  const low = start.low!;
+  const [batch = 1, channels = 1, h = 1, w = 1] = low.shape;
+  const up = float32(resizePlanes(low.data, batch * channels, h, w, run.height, run.width, { alignCorners: true }), [batch, channels, run.height, run.width]);
+  const { channels: more, inputs } = beside(up, run.augmentation, draw());
+  const prepare = ({ regions: _, ...condition }: Conditioning): Conditioning => ({ ...condition, ...(more && { channels: more }), inputs: { ...condition.inputs, ...inputs } });
+  return { denoise: windowed(run.guided(), conditions, signalOf(start), prepare), x };
 }
 
 /** A super-resolution stage: D of the picture from the network's D of the residual, conditioned on the enlarged picture. */

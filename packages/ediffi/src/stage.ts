@@ -118,6 +118,8 @@ export interface Upsampler extends Stage {
   readonly residualScale: number;
   /** Default standard deviation of the noise added to the picture it is given. */
   readonly augmentation: number;
+  /** The enlarged picture as further channels of the network's input, noised to `amount` (its standard deviation beside √(1 − amount²) of the picture), and what tells the network so: DeepFloyd IF. Absent: the residual, as above. */
+  readonly beside?: (up: HostTensor, amount: number, noise: HostTensor) => Pick<Conditioning, 'channels' | 'inputs'>;
   /** Graph inputs for the low-resolution picture and for the noise level added to it. */
   readonly inputs?: { readonly lowRes: string; readonly augmentation: string };
 }

@@ -95,4 +95,5 @@ export const families: Readonly<Record<string, Family>> = {
   PixArtAlphaPipeline: { ...pixart, texts: [{ ...pixart.texts[0]!, length: 120 }] },
   PixArtSigmaPipeline: pixart,
   IFPipeline: deepFloyd,
+  IFSuperResolutionPipeline: { ...deepFloyd, steps: 50, guidance: 4 },
 };

@@ -1,10 +1,10 @@
-import { CapabilityError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { CapabilityError, ExpertEnsemble, float32, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
 import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
-import type { SchedulerConfig } from '@ediffi/sampler';
+import { vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
 import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
-import { perInstrument, type Autoencoder, type BaseStage } from '../stage.js';
+import { perInstrument, type Autoencoder, type BaseStage, type Upsampler } from '../stage.js';
 import { graphAutoencoder } from './autoencoder.js';
 import { cutAt, type ExpertCut } from './cut.js';
 import { families, type Family } from './families.js';
@@ -28,6 +28,8 @@ export interface OpenOptions extends HubOptions {
   readonly refiner?: FilesSource;
   /** Where it takes over: a share of the training timesteps (0.8: the last fifth), or a σ. Default: 0.8, or the model's own boundary. */
   readonly cut?: ExpertCut;
+  /** Models that enlarge the base's pictures, in order: DeepFloyd IF's second stage. */
+  readonly upsamplers?: readonly FilesSource[];
   /** Tokens per prompt, by text encoder; T5's differ between pipelines. Default: as diffusers has it. */
   readonly lengths?: Readonly<Record<string, number>>;
   /** Guidance per expert, by name. */
@@ -60,7 +62,9 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   const owned: Disposable[] = [];
   const backend = options.backend ?? ortNode();
   if (!options.backend) owned.push(backend);
-  const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : [])]);
+  const above = await Promise.all((options.upsamplers ?? []).map(async (from) => readIndex(await filesOf(from, options), ['IFSuperResolutionPipeline'])));
+  if (family.title !== 'DeepFloyd IF' && above.length) throw new CapabilityError('upsamplers', `${family.title} has no stages that enlarge; they are DeepFloyd IF's`);
+  const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : []), ...above.map(({ files }, i) => [`sr${i + 1}`, files] as const)]);
   const sourceOf = (key: string): ReturnType<typeof graphSource> => {
     const [model = '', file = ''] = key.split('\u0000');
     return graphSource(models.get(model)!, file);
@@ -70,9 +74,16 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   try {
     const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own);
     const networks = await openNetworks(index, second, family, texts.widths);
-    const base = await openStage(networks, index, family, loads, options, own);
+    const base = await openStage(networks, 'model', family, loads, options, own);
+    if (above.length === 0 && index.pipeline === 'IFSuperResolutionPipeline') throw new CapabilityError('pipeline', `${index.files.location} enlarges the pictures of another model — open that one, with { upsamplers: [this one] }`);
+    const upsamplers: Upsampler[] = [];
+    for (const [i, from] of above.entries()) {
+      const name = `sr${i + 1}`;
+      const stage = await openStage(await openNetworks(from, undefined, families[from.pipeline]!, texts.widths), name, families[from.pipeline]!, loads, { ...options, guidance: {}, scheduler: undefined }, own);
+      upsamplers.push(await enlargingStage(from, name, stage, i === 0 ? base.size : base.size * upsamplers.reduce((factor, s) => factor * s.factor, 1)));
+    }
     const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, options.tiling));
-    const parts: PipelineParts = { encoders: texts.encoders, base, unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
+    const parts: PipelineParts = { encoders: texts.encoders, base, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
     return { parts, owned };
   } catch (error) {
     await Promise.all(owned.map((part) => part.dispose()));
@@ -153,8 +164,9 @@ function planFor(index: ModelIndex, plan: TextPlan): TextPlan {
   return { ...plan, segments };
 }
 
-async function openStage(networks: readonly NetworkPart[], index: ModelIndex, family: Family, loads: SharedLoads, options: OpenOptions, own: <T extends Disposable>(part: T) => T): Promise<BaseStage> {
+async function openStage(networks: readonly NetworkPart[], model: string, family: Family, loads: SharedLoads, options: Omit<OpenOptions, 'scheduler'> & { readonly scheduler?: SchedulerConfig | undefined }, own: <T extends Disposable>(part: T) => T): Promise<BaseStage> {
   const [first] = networks;
+  const { index } = first!;
   const own0 = await readJson(index.files, 'scheduler/scheduler_config.json');
   const scheduler = options.scheduler ?? own0;
   const cut = networks.length > 1 ? cutAt(options.cut ?? boundaryOf(index) ?? 0.8, scheduler) : 0;
@@ -166,7 +178,7 @@ async function openStage(networks: readonly NetworkPart[], index: ModelIndex, fa
     sigmaMax: i === 0 ? Infinity : cut,
     ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
     denoiser: async () => {
-      const session = await loads.session(key(from === index ? 'model' : 'refiner', file), instrument);
+      const session = await loads.session(key(from === index ? model : 'refiner', file), instrument);
       return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
     },
   }));
@@ -188,7 +200,7 @@ async function openStage(networks: readonly NetworkPart[], index: ModelIndex, fa
   const size = numberOf(first!.config, 'sample_size', family.packed ? 128 : 64, 'config.json') * factor;
   const fixed = family.packed ? undefined : fixedSize(first!.outline, graphNames(first!.outline, family).sample);
   return {
-    name: 'base',
+    name: model === 'model' ? 'base' : model,
     denoiser: plainDenoiser(scheduler, plain, network),
     instrumented: perInstrument((instrument) => plainDenoiser(scheduler, plain, networkOf(instrument))),
     scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor }),
@@ -207,6 +219,24 @@ async function openStage(networks: readonly NetworkPart[], index: ModelIndex, fa
 /** How often a UNet halves its latents; exports cannot restore an odd size on the way up. */
 function halvings({ down_block_types: blocks }: Config, { network }: Family): number {
   return network === 'unet' && Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 1;
+}
+
+/** A stage that enlarges, from a network that takes the enlarged picture beside its own (IF): noised by the schedule of its own that the model has for that. */
+async function enlargingStage(index: ModelIndex, name: string, { size, multiple: _m, latents: _l, fixed: _f, ...stage }: BaseStage, below: number): Promise<Upsampler> {
+  const config = await readJson(index.files, 'image_noising_scheduler/scheduler_config.json');
+  const { alphasCumprod } = vpSchedule({ kind: String(config['beta_schedule'] ?? 'linear') as BetaKind, steps: numberOf(config, 'num_train_timesteps', 1000, name), start: numberOf(config, 'beta_start', 1e-4, name), end: numberOf(config, 'beta_end', 0.02, name) });
+  const sigma = (t: number): number => Math.sqrt(1 - alphasCumprod[t]!);
+  return {
+    ...stage,
+    factor: size / below,
+    residualScale: 1,
+    augmentation: sigma(Math.min(50, alphasCumprod.length - 1)), // diffusers' noise_level
+    beside: (up, amount, noise) => {
+      const level = alphasCumprod.reduce((best, _, t) => (Math.abs(sigma(t) - amount) < Math.abs(sigma(best) - amount) ? t : best), 0);
+      const [alpha, deviation] = [Math.sqrt(alphasCumprod[level]!), sigma(level)];
+      return { channels: float32(up.data.map((v, i) => alpha * v + deviation * noise.data[i]!), up.shape), inputs: { class_labels: float32([level], [1]) } };
+    },
+  };
 }
 
 /** A boundary that the model itself states (Wan 2.2), as a share of the training timesteps done before it. */
