@@ -30,7 +30,7 @@ describe('a pixel cascade', () => {
     const apart = (a: Float32Array, b: Float32Array): number => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), 0);
     const gaps = ours.map((x, i) => {
       const wanted = latents.data.subarray(i * x.length, (i + 1) * x.length);
-      expect(apart(x, wanted), `step ${i}`).toBeLessThanOrEqual(4 * apart(x, shaken[i]!));
+      expect(apart(x, wanted), `step ${i}`).toBeLessThanOrEqual(8 * apart(x, shaken[i]!));
       return apart(x, wanted);
     });
     expect(gaps[0]! / 3.4834).toBeLessThanOrEqual(1e-4);

@@ -1,20 +1,21 @@
-import { CapabilityError, ExpertEnsemble, float32, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { CapabilityError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
 import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
-import { vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
+import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
 import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
-import { perInstrument, type Autoencoder, type BaseStage, type Upsampler } from '../stage.js';
-import { graphAutoencoder } from './autoencoder.js';
+import { perInstrument, type BaseStage, type Upsampler } from '../stage.js';
 import { cutAt, type ExpertCut } from './cut.js';
+import { enlargingStage } from './enlarging.js';
 import { families, type Family } from './families.js';
 import { framingOf, ownInputs } from './framing.js';
-import { lazy, lazyEncoder, type Disposable } from './lazy.js';
+import { lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
 import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
 import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
+import { factorOf, latentChannels, openAutoencoder, vaeParameters } from './vae.js';
 
 /** Options of Pipeline.open. */
 export interface OpenOptions extends HubOptions {
@@ -82,7 +83,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
       const stage = await openStage(await openNetworks(from, undefined, families[from.pipeline]!, texts.widths), name, families[from.pipeline]!, loads, { ...options, guidance: {}, scheduler: undefined }, own);
       upsamplers.push(await enlargingStage(from, name, stage, i === 0 ? base.size : base.size * upsamplers.reduce((factor, s) => factor * s.factor, 1)));
     }
-    const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, options.tiling));
+    const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, (file) => key('model', file), options.tiling));
     const parts: PipelineParts = { encoders: texts.encoders, base, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
     return { parts, owned };
   } catch (error) {
@@ -221,49 +222,10 @@ function halvings({ down_block_types: blocks }: Config, { network }: Family): nu
   return network === 'unet' && Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 1;
 }
 
-/** A stage that enlarges, from a network that takes the enlarged picture beside its own (IF): noised by the schedule of its own that the model has for that. */
-async function enlargingStage(index: ModelIndex, name: string, { size, multiple: _m, latents: _l, fixed: _f, ...stage }: BaseStage, below: number): Promise<Upsampler> {
-  const config = await readJson(index.files, 'image_noising_scheduler/scheduler_config.json');
-  const { alphasCumprod } = vpSchedule({ kind: String(config['beta_schedule'] ?? 'linear') as BetaKind, steps: numberOf(config, 'num_train_timesteps', 1000, name), start: numberOf(config, 'beta_start', 1e-4, name), end: numberOf(config, 'beta_end', 0.02, name) });
-  const sigma = (t: number): number => Math.sqrt(1 - alphasCumprod[t]!);
-  return {
-    ...stage,
-    factor: size / below,
-    residualScale: 1,
-    augmentation: sigma(Math.min(50, alphasCumprod.length - 1)), // diffusers' noise_level
-    beside: (up, amount, noise) => {
-      const level = alphasCumprod.reduce((best, _, t) => (Math.abs(sigma(t) - amount) < Math.abs(sigma(best) - amount) ? t : best), 0);
-      const [alpha, deviation] = [Math.sqrt(alphasCumprod[level]!), sigma(level)];
-      return { channels: float32(up.data.map((v, i) => alpha * v + deviation * noise.data[i]!), up.shape), inputs: { class_labels: float32([level], [1]) } };
-    },
-  };
-}
-
 /** A boundary that the model itself states (Wan 2.2), as a share of the training timesteps done before it. */
 function boundaryOf({ config }: ModelIndex): number | undefined {
   const ratio = config['boundary_ratio'];
   return typeof ratio === 'number' ? 1 - ratio : undefined;
-}
-
-const vaeFile = async (index: ModelIndex, part: 'encoder' | 'decoder', file: string): Promise<string> => ((await index.files.has(`vae_${part}/${file}`)) ? `vae_${part}/${file}` : `vae/${file}`);
-
-async function vaeConfig(index: ModelIndex): Promise<Config> {
-  const file = await vaeFile(index, 'decoder', 'config.json');
-  if (!(await index.files.has(file))) throw new ModelError(`${index.files.location}: it has no vae_decoder/, which turns latents into pictures — export or download the whole model`, 'vae_decoder');
-  return readJson(index.files, file);
-}
-
-const latentChannels = async (index: ModelIndex, fallback: number): Promise<number> => numberOf(await vaeConfig(index), 'latent_channels', fallback, 'vae config');
-
-async function factorOf(index: ModelIndex): Promise<number> {
-  const blocks = (await vaeConfig(index))['block_out_channels'];
-  return Array.isArray(blocks) ? 2 ** (blocks.length - 1) : 8;
-}
-
-async function vaeParameters({ files }: ModelIndex): Promise<Record<string, number>> {
-  const parts = ['vae_encoder', 'vae_decoder'];
-  const here = await Promise.all(parts.map((part) => files.has(`${part}/model.onnx`)));
-  return Object.fromEntries(await Promise.all(parts.filter((_, i) => here[i]).map(async (part) => [part, (await graphOutline(await graphSource(files, `${part}/model.onnx`))).parameters] as const)));
 }
 
 /** `transformer: 3 joint attentions at stride 2; opset 18`, or why there are none. */
@@ -277,25 +239,4 @@ function sitesOf(name: string, outline: GraphOutline): string {
     if (!CapabilityError.isInstance(error)) throw error;
     return `${name}: no painting with words — ${error.message}`;
   }
-}
-
-async function openAutoencoder(index: ModelIndex, base: BaseStage, loads: SharedLoads, tiling: Tiling | undefined): Promise<Autoencoder> {
-  const config = await vaeConfig(index);
-  const { channels, factor } = base.latents!;
-  const decoderFile = 'vae_decoder/model.onnx';
-  const face = await graphOutline(await graphSource(index.files, decoderFile));
-  const taken = face.inputs[0]?.shape[1];
-  if (typeof taken === 'number' && taken > 0 && taken !== channels) throw new ModelError(`${decoderFile}: it takes ${taken} channels, but the latents have ${channels} by its config.json — the files are of different models`, decoderFile);
-  const decoder = lazy(() => loads.session(key('model', decoderFile)));
-  const encoder = (await index.files.has('vae_encoder/model.onnx')) ? lazy(() => loads.session(key('model', 'vae_encoder/model.onnx'))) : undefined;
-  return graphAutoencoder({
-    decoder: decoder.value,
-    ...(encoder && { encoder: encoder.value }),
-    channels,
-    factor,
-    scale: numberOf(config, 'scaling_factor', 1, 'vae config'),
-    shift: numberOf(config, 'shift_factor', 0, 'vae config'),
-    ...(tiling && { tiling }),
-    dispose: async () => void (await Promise.all([decoder.dispose(), encoder?.dispose()])),
-  });
 }
