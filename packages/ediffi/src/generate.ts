@@ -6,7 +6,7 @@ import { GeneratedImage } from './pictures/generated-image.js';
 import { pictureOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
 import { planCalls } from './plan.js';
-import { encodeTexts } from './prompts.js';
+import { encodeTexts, windowsOf } from './prompts.js';
 import { resolveRequest, type Request } from './request.js';
 import type { StageRun } from './resolve.js';
 import { sample, type Conditions } from './sample.js';
@@ -76,8 +76,9 @@ const stageSeed = (seed: number, stage: number): bigint => BigInt(seed) + BigInt
 async function conditionsOf(parts: PipelineParts, request: Request, signal: Abort | undefined): Promise<Conditions> {
   const call = signal ? { signal } : {};
   const emptyToo = (parts.unsaid ?? 'zeros') !== 'zeros';
-  const plain = await encodeTexts(request.texts, parts.encoders, { ...call, emptyToo, ...(request.paint && { paint: request.paint }) });
-  const negative = await encodeTexts(request.negative, parts.encoders, { ...call, emptyToo });
+  const windows = await windowsOf([request.texts, request.negative], parts.encoders);
+  const plain = await encodeTexts(request.texts, parts.encoders, { ...call, emptyToo, windows, ...(request.paint && { paint: request.paint }) });
+  const negative = await encodeTexts(request.negative, parts.encoders, { ...call, emptyToo, windows });
   return { plain, negative, styled: await withStyle(plain, parts, request, call), window: request.style?.window ?? {} };
 }
 

@@ -52,10 +52,17 @@ export function checkPaint(paint: PaintWithWords, texts: Readonly<Record<string,
   paint.check(prompt);
 }
 
+/** How many windows the longest of several prompts' texts takes in any encoder: given to each, their embeddings have as many columns. */
+export async function windowsOf(prompts: readonly Readonly<Record<string, string>>[], encoders: Readonly<Record<string, PromptEncoder>>): Promise<number> {
+  let most = 1;
+  for (const [name, text] of prompts.flatMap((texts) => Object.entries(texts))) if (text.trim() !== '') most = Math.max(most, (await encoders[name]!.windows?.([text])) ?? 1);
+  return most;
+}
+
 /** One row of conditioning for a prompt. Encoders that read an empty text are left out, because absent is zeros, unless `emptyToo`. */
-export async function encodeTexts(texts: Readonly<Record<string, string>>, encoders: Readonly<Record<string, PromptEncoder>>, options: { readonly paint?: PaintWithWords; readonly signal?: Abort; readonly emptyToo?: boolean }): Promise<Conditioning> {
+export async function encodeTexts(texts: Readonly<Record<string, string>>, encoders: Readonly<Record<string, PromptEncoder>>, options: { readonly paint?: PaintWithWords; readonly signal?: Abort; readonly emptyToo?: boolean; readonly windows?: number }): Promise<Conditioning> {
   const { prompt, offsets } = joined(texts);
-  const call = options.signal ? { signal: options.signal } : {};
+  const call = { ...(options.signal && { signal: options.signal }), ...(options.windows !== undefined && { windows: options.windows }) };
   const used = Object.entries(texts).filter(([, text]) => options.emptyToo || text.trim() !== '');
   const embeddings: Record<string, PromptEmbedding> = {};
   for (const [name, text] of used) {

@@ -4,7 +4,7 @@ import { unknownWords, type ModelCard } from '@ediffi/model';
 /** Something worth knowing about a picture that is no error. `message` is one sentence for people. */
 export type Warning =
   | { readonly kind: 'unknown-word'; readonly word: string; readonly nearest: readonly string[]; readonly message: string }
-  | { readonly kind: 'truncated'; readonly encoder: string; readonly text: string; readonly message: string }
+  | { readonly kind: 'truncated' | 'unpooled'; readonly encoder: string; readonly text: string; readonly message: string }
   | { readonly kind: 'idle-expert'; readonly expert: string; readonly message: string };
 
 /** Words of the prompts that the model (`words`) or a tokenizer does not know, each once, with the nearest known ones. */
@@ -19,9 +19,10 @@ export function wordWarnings(prompts: readonly string[], embeddings: Readonly<Re
   return [...found.values()];
 }
 
-/** One warning per encoder that could not take the whole prompt. */
+/** One warning per encoder that could not take the whole prompt, or whose pooled vector stands for its beginning only. */
 export function truncationWarnings(embeddings: Readonly<Record<string, PromptEmbedding>>): Warning[] {
-  return Object.entries(embeddings).flatMap(([encoder, { truncated = [], length }]) =>
-    truncated.map((text): Warning => ({ kind: 'truncated', encoder, text, message: `${encoder} reads ${length} tokens; it did not see "${text}"` })),
-  );
+  return Object.entries(embeddings).flatMap(([encoder, { truncated = [], unpooled = [], length }]) => [
+    ...truncated.map((text): Warning => ({ kind: 'truncated', encoder, text, message: `${encoder} reads ${length} tokens; it did not see "${text}"` })),
+    ...unpooled.map((text): Warning => ({ kind: 'unpooled', encoder, text, message: `the pooled vector of ${encoder} stands for its first window only, without "${text}"` })),
+  ]);
 }

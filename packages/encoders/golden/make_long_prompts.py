@@ -5,7 +5,7 @@
 The algorithm is A1111's (modules/prompt_parser.py, sd_hijack_clip.py, sd_emphasis.py "Original", comma backtrack 20), written again here; the encoders are the
 seeded ones of ../../ediffi/parity (sd15: last hidden state; sdxl's second: hidden_states[-2] and text_embeds, padded with "!").
 `windows`: ids `[n, 77]`. `weights`: `[n, 77]`, absent where all are 1. `tokens`: float32 `[n·77, C]` in base64, of the prompts marked so. `starts`: columns with the
-characters [start, end) of the prompt, from the fast tokenizer's offsets.
+characters [start, end) of the prompt, from the fast tokenizer's offsets. `pictures`: latents after the last step of diffusers' pipelines given such embeddings.
 """
 
 import base64
@@ -36,6 +36,7 @@ PROMPTS = [
     (", " * 80, True, False), ("word " * 75, True, False), ("word " * 76, True, False), ("word " * 60 + ", " + "word " * 14 + ", x", True, False), ("word " * 53 + ", " + "word " * 40, True, False), ("word " * 54 + ", " + "word " * 40, True, False),
     ("word " * 55 + ", " + "word " * 40, True, False), ("word " * 75 + ", " + "word " * 100, True, False), ("<|endoftext|> typed (<|endoftext|>:1.2)", True, False), ("word " * 300, True, False), (f"({LIST}:1.1), [{WORDS}]", True, False),
 ]
+PICTURE, NEGATIVE = (f"(masterpiece:1.4), {LIST}, (best quality:0.6)", "a (red apple:1.3) on the [green] grass"), "blurry, (low quality:1.2)"
 
 
 def attention(text):
@@ -114,6 +115,37 @@ def embedded(run, rows, weights):
     return torch.cat(out), pooled
 
 
+def numbers(tensor):
+    return base64.b64encode(tensor.detach().to(torch.float32).numpy().tobytes()).decode()
+
+
+def pictures(sd15_run, sdxl_runs, tokenizers):
+    """Seeded pictures of prompts of different numbers of windows; the shorter ones are followed by the empty prompt."""
+    from diffusers import StableDiffusionPipeline
+    from families import sd15, sdxl
+
+    def embedding(text, run, tokenizer, count):
+        rows = [(e["windows"], e.get("weights") or [[1.0] * 77] * len(e["windows"])) for e in (entry(t, True, False, tokenizer, tokenizer.pad_token_id, run) for t in (text, ""))]
+        (ids, factors), (blank, one) = rows
+        tokens, pooled = embedded(run, ids + blank * (count - len(ids)), factors + one * (count - len(ids)))
+        return tokens[None], pooled
+
+    common = {"num_inference_steps": 4, "guidance_scale": 5.0, "height": 64, "width": 64, "output_type": "latent"}
+    out = {}
+    pipeline = sd15.quiet(StableDiffusionPipeline(**sd15.components()))
+    pipeline.scheduler = sd15.solvers(pipeline.scheduler.config)["ddim"]
+    positive, negative = (embedding(t, sd15_run, tokenizers[0], 2)[0] for t in (PICTURE[0], NEGATIVE))
+    latents = pipeline(prompt_embeds=positive, negative_prompt_embeds=negative, generator=torch.Generator().manual_seed(7), **common).images
+    out["sd15"] = {"prompt": PICTURE[0], "negative": NEGATIVE, "seed": 7, "steps": 4, "guidance": 5.0, "latents": numbers(latents)}
+    pipeline = sdxl.base()
+    (a, _), (b, pooled) = (embedding(t, run, tokenizer, 2) for t, run, tokenizer in zip(PICTURE, sdxl_runs, tokenizers))
+    (c, _), (d, unsaid) = (embedding(NEGATIVE, run, tokenizer, 2) for run, tokenizer in zip(sdxl_runs, tokenizers))
+    latents = pipeline(prompt_embeds=torch.cat([a, b], -1), pooled_prompt_embeds=pooled, negative_prompt_embeds=torch.cat([c, d], -1), negative_pooled_prompt_embeds=unsaid,
+                       generator=torch.Generator().manual_seed(7), **common).images
+    out["sdxl"] = {"prompt": {"clip": PICTURE[0], "clip-g": PICTURE[1]}, "negative": NEGATIVE, "seed": 7, "steps": 4, "guidance": 5.0, "latents": numbers(latents)}
+    return out
+
+
 def entry(text, read, store, tokenizer, pad, run):
     tokenizer._tokenizer.encode_special_tokens = True  # special tokens typed in a prompt are text
     ids, factors, starts = [], [], []
@@ -127,13 +159,13 @@ def entry(text, read, store, tokenizer, pad, run):
         out["weights"] = factors
     if store:
         tokens, pooled = embedded(run, ids, factors)
-        numbers = lambda t: base64.b64encode(t.detach().to(torch.float32).numpy().tobytes()).decode()
         out |= {"tokens": numbers(tokens)} | ({} if pooled is None else {"pooled": numbers(pooled)})
     return out
 
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
+    sdxl_first = clip("stable-diffusion-xl-base-1.0/text_encoder", 41)
     sd15, sdxl = clip("stable-diffusion-v1-5/text_encoder", 12), clip("stable-diffusion-xl-base-1.0/text_encoder_2", 42, 40, heads=5, projection=24)
     t15, txl = clip_tokenizer("stable-diffusion-v1-5/tokenizer"), clip_tokenizer("stable-diffusion-xl-base-1.0/tokenizer_2")
 
@@ -144,7 +176,11 @@ if __name__ == "__main__":
         answer = sdxl(ids, output_hidden_states=True)
         return answer.hidden_states[-2], answer.text_embeds
 
+    def first_penultimate(ids):
+        return sdxl_first(ids, output_hidden_states=True).hidden_states[-2], None
+
     out = {
+        "pictures": pictures(last, (first_penultimate, penultimate), (t15, txl)),
         "sd15": [entry(*prompt, t15, t15.pad_token_id, last) for prompt in PROMPTS],
         "sdxl": [entry(*PROMPTS[i], txl, txl.pad_token_id, penultimate) for i in (0, 1, 6)],
     }

@@ -11,6 +11,7 @@ export interface ModelArguments {
   readonly resident?: string;
   readonly threads?: string;
   readonly offline?: boolean;
+  readonly weights?: boolean;
 }
 
 /** The embedded model, another folder like it (with a card.json), or a model of diffusers' layout: a folder or a hub id. */
@@ -22,7 +23,7 @@ export async function modelOf(typed: ModelArguments, io: Io): Promise<Pipeline> 
     ...(io.signal && { signal: io.signal }),
   };
   const own = model === undefined || (await stat(join(model, 'card.json')).catch(() => undefined))?.isFile();
-  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.offline && { offline: true }) });
-  for (const [name, value] of Object.entries({ refiner, cut: typed.cut })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
+  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }) });
+  for (const [name, value] of Object.entries({ refiner, cut: typed.cut, weights: typed.weights })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
   return loadEdiffi({ ...common, ...(model !== undefined && { folder: model }) });
 }

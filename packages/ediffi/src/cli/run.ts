@@ -67,6 +67,7 @@ function program(io: Io): Command {
     .option('--cut <share>', 'where it takes over: share of the timesteps done before, 0.8 by default')
     .option('--resident <n>', 'how many experts may be in memory at once')
     .option('--offline', 'take hub models from the cache only')
+    .option('--weights', "read (word:1.2), [word] and BREAK in the prompts of a --model of diffusers' layout")
     .action((prompt: string, options: PaintArguments) => paintCommand(prompt, options, io));
   root
     .command('describe')

@@ -27,5 +27,12 @@ export function lazy<T extends Disposable>(load: () => Promise<T>): Lazy<T> {
 /** An encoder that loads when it is first asked to encode. */
 export function lazyEncoder(name: string, width: number, length: number, load: () => Promise<PromptEncoder>): PromptEncoder {
   const made = lazy(load);
-  return { name, width, length, encode: async (prompts, call) => (await made.value()).encode(prompts, call), dispose: made.dispose };
+  return {
+    name,
+    width,
+    length,
+    windows: async (prompts) => (await made.value()).windows?.(prompts) ?? 1,
+    encode: async (prompts, call) => (await made.value()).encode(prompts, call),
+    dispose: made.dispose,
+  };
 }

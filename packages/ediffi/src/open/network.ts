@@ -50,6 +50,9 @@ export const fixedSize = (face: GraphFace, sample: string): readonly [height: nu
 /** Width of an input's last axis, where the graph fixes it. */
 export const widthOf = (face: GraphFace, input: string): number | undefined => dimension(face, input, -1);
 
+/** Text columns, where the graph fixes their number. */
+export const textLength = (face: GraphFace, names: GraphNames): number | undefined => dimension(face, names.embeddings['text']!.tokens!, 1);
+
 /** Refuses a graph that is not what its configuration says. Throws ModelError with both numbers. */
 export function checkFace(face: GraphFace, names: GraphNames, config: Config, family: Family, textWidth: number): void {
   const differ = (what: string, graph: number | undefined, said: number, where: string): void => {

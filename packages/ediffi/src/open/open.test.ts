@@ -140,5 +140,9 @@ describe('the command line on a folder', () => {
     const { readFileSync } = await import('node:fs');
     expect(decodePng(new Uint8Array(readFileSync(out)))).toMatchObject({ width: 64, height: 64 });
     expect((await call('paint', prompt, '--refiner', 'x')).code).toBe(2);
+    expect((await call('paint', prompt, '--weights')).code).toBe(2);
+    const bad = await call('paint', 'a (cat:1.2.3)', '--weights', '--model', join(folder, 'sd15'), '--size', '64', '--steps', '1');
+    expect(bad.code).not.toBe(0);
+    expect(bad.err).toMatch(/weight in the prompt: expected a number such as 1.2/);
   });
 });

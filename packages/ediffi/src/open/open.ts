@@ -1,5 +1,6 @@
 import { CapabilityError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
 import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
+import type { ReadingOptions } from '@ediffi/encoders';
 import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
@@ -11,7 +12,7 @@ import { families, type Family } from './families.js';
 import { framingOf, ownInputs } from './framing.js';
 import { lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
-import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, type Told } from './network.js';
+import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, textLength, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
 import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
@@ -33,6 +34,11 @@ export interface OpenOptions extends HubOptions {
   readonly upsamplers?: readonly FilesSource[];
   /** Tokens per prompt, by text encoder; T5's differ between pipelines. Default: as diffusers has it. */
   readonly lengths?: Readonly<Record<string, number>>;
+  /**
+   * How prompts are read. `weights`: A1111's `(word:1.2)` and BREAK (default: they are text). `long`: CLIP reads long prompts in several windows; default: where the network reads CLIP's
+   * tokens and takes any number of them. false: what does not fit is cut and reported, as diffusers does.
+   */
+  readonly prompts?: ReadingOptions;
   /** Guidance per expert, by name. */
   readonly guidance?: Readonly<Record<string, number>>;
   /** In place of the model's own scheduler. */
@@ -73,8 +79,9 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   const loads = new SharedLoads(sourceOf, backend, options.threads);
   const own = <T extends Disposable>(part: T): T => (owned.unshift(part), part);
   try {
-    const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own);
+    const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading);
     const networks = await openNetworks(index, second, family, texts.widths);
+    const reading = readingOf(networks, options.prompts);
     const base = await openStage(networks, 'model', family, loads, options, own);
     if (above.length === 0 && index.pipeline === 'IFSuperResolutionPipeline') throw new CapabilityError('pipeline', `${index.files.location} enlarges the pictures of another model — open that one, with { upsamplers: [this one] }`);
     const upsamplers: Upsampler[] = [];
@@ -104,8 +111,18 @@ function unsaidOf({ config }: ModelIndex, family: Family): Family['unsaid'] {
   return family.unsaid === 'zeros-if-missing' && config['force_zeros_for_empty_prompt'] === false ? 'encoded' : family.unsaid;
 }
 
+/** How prompts are read: in several windows where every network takes any number of text columns. Throws CapabilityError where that is asked for and one does not. */
+function readingOf(networks: readonly NetworkPart[], asked: ReadingOptions = {}): ReadingOptions {
+  const fixed = networks.flatMap(({ name, outline, family }) => {
+    const length = textLength(outline, graphNames(outline, family));
+    return length === undefined ? [] : [`${name} takes ${length}`];
+  });
+  if (asked.long === true && fixed.length > 0) throw new CapabilityError('long prompts', `the network takes a fixed number of text columns (${fixed.join(', ')}) — export it with a dynamic sequence length, or open it without prompts.long`);
+  return { ...asked, long: asked.long ?? fixed.length === 0 };
+}
+
 /** The text encoders that the model has; graphs load when they are first needed. Rejects with ModelError for a missing one that the family needs. */
-async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
+async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T, reading: () => ReadingOptions): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
   const parameters: Record<string, number> = {};
   const encoders: Record<string, PromptEncoder> = {};
   const [tokens, pooled, lengths]: [Record<string, number>, Record<string, number>, Record<string, number>] = [{}, {}, {}];
@@ -129,7 +146,8 @@ async function openTexts(index: ModelIndex, second: ModelIndex | undefined, fami
     const projected = outline.outputs.some((output) => output.name === 'text_embeds');
     pooled[part.name] = projected ? Number(config['projection_dim'] ?? width) : width;
     lengths[part.name] = length;
-    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(key(model, file)), tokenizer, length, pooled[part.name]!)));
+    const grows = String(config['model_type']).startsWith('clip') && family.plan.segments.flat().includes(part.name);
+    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(key(model, file)), tokenizer, length, pooled[part.name]!, grows ? reading() : { ...reading(), long: false })));
   }
   if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
   return { encoders, widths: { tokens, pooled, lengths }, parameters };

@@ -3,7 +3,7 @@
  * side by side along the features, padded with zeros to the network's width, one segment after another along the tokens.
  */
 import { cast, zeros, type Conditioning, type Network, type PromptEmbedding, type PromptEncoder, type Session } from '@ediffi/core';
-import { absentEmbedding, hubTextEncoder, hubTokenizer, joinChannels, joinTokens, padChannels, type HubTokenizer } from '@ediffi/encoders';
+import { absentEmbedding, hubTextEncoder, hubTokenizer, joinChannels, joinTokens, padChannels, type HubTokenizer, type ReadingOptions } from '@ediffi/encoders';
 import type { ModelFiles } from '../sources/index.js';
 import { readJson, type Config } from './model-index.js';
 
@@ -49,13 +49,16 @@ export async function tokenizerOf(files: ModelFiles, folder: string): Promise<Hu
 }
 
 /** A family's text encoder over a loaded graph, whose session it takes over. Throws ModelError or CapabilityError when the graph lacks what the family reads. */
-export function encoderOf(part: TextPart, session: Session, { json, padId }: HubTokenizer, length: number, pooledWidth: number): PromptEncoder {
-  const encoder = hubTextEncoder(part.name, session, json, { length, padId, layer: part.tokens === 'penultimate' ? -2 : -1, pooled: part.pooled === true, pooledWidth, masked: part.mask === true });
-  return part.fold ? { ...encoder, encode: async (prompts, call) => shifted(await encoder.encode(prompts.map(folded), call), prompts) } : encoder;
+export function encoderOf(part: TextPart, session: Session, { json, padId }: HubTokenizer, length: number, pooledWidth: number, reading: ReadingOptions): PromptEncoder {
+  const encoder = hubTextEncoder(part.name, session, json, { length, padId, layer: part.tokens === 'penultimate' ? -2 : -1, pooled: part.pooled === true, pooledWidth, masked: part.mask === true, ...reading });
+  return part.fold ? { ...encoder, encode: async (prompts, call) => shifted(await encoder.encode(prompts.map((prompt) => folded(prompt, reading.weights)), call), prompts) } : encoder;
 }
 
-/** A prompt without outer white space, in lower case of the same length. */
-const folded = (prompt: string): string => Array.from(prompt.trim(), (char) => (char.toLowerCase().length === char.length ? char.toLowerCase() : char)).join('');
+/** A prompt without outer white space, in lower case of the same length; with weights, BREAK stays what it is. */
+function folded(prompt: string, weights = false): string {
+  const lower = (text: string): string => Array.from(text, (char) => (char.toLowerCase().length === char.length ? char.toLowerCase() : char)).join('');
+  return (weights ? prompt.trim().split(/\b(BREAK)\b/) : [prompt.trim()]).map((part) => (weights && part === 'BREAK' ? part : lower(part))).join('');
+}
 
 /** Spans of the prompt as it was typed. */
 function shifted(embedding: PromptEmbedding, prompts: readonly string[]): PromptEmbedding {
@@ -77,8 +80,9 @@ export function joinTexts(plan: TextPlan, widths: TextWidths): (condition: Condi
     const { embeddings } = condition;
     if (Object.keys(embeddings).length === 0) return condition;
     const rows = Math.max(1, ...Object.values(embeddings).map(({ tokens }) => tokens.shape[0] ?? 1));
-    const named = (encoder: string): { encoder: string; embedding: PromptEmbedding } => {
-      const absent = { ...absentEmbedding(rows, widths.lengths[encoder] ?? 77, widths.tokens[encoder] ?? widths.width), pooled: zeros([rows, widths.pooled[encoder] ?? 1]) };
+    const named = (encoder: string, _: number, beside: readonly string[]): { encoder: string; embedding: PromptEmbedding } => {
+      const length = Math.max(widths.lengths[encoder] ?? 77, ...beside.map((name) => embeddings[name]?.length ?? 0));
+      const absent = { ...absentEmbedding(rows, length, widths.tokens[encoder] ?? widths.width), pooled: zeros([rows, widths.pooled[encoder] ?? 1]) };
       return { encoder, embedding: embeddings[encoder] ?? absent };
     };
     const segments = await Promise.all(plan.segments.map(async (names) => ({ encoder: names.join('+'), embedding: await padChannels(await joinChannels(names.map(named)), widths.width) })));
