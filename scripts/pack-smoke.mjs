@@ -1,7 +1,7 @@
 // node scripts/pack-smoke.mjs: packs every package as it would be published, installs the tarballs into an empty project, and uses them there as
 // Node ESM, as Node `require`, and through a bundler for browsers; publint reads each. Takes a minute; not part of `npm test`.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +46,8 @@ run('install', 'npx', [...PNPM, 'install', '--prefer-offline'], project);
 const PAINT = "ediffi.generate('a cat', { seed: 7, steps: 2 }).then(async (picture) => { if (picture.width !== 128) throw new Error('width ' + picture.width); await ediffi.dispose(); })";
 writeFileSync(join(project, 'esm.js'), `import { loadEdiffi } from 'ediffi';\nconst ediffi = await loadEdiffi();\nawait ${PAINT};\n`);
 writeFileSync(join(project, 'require.cjs'), `const { loadEdiffi } = require('ediffi');\nloadEdiffi().then((ediffi) => ${PAINT});\n`);
+writeFileSync(join(project, 'readme.mjs'), /```ts\n([^]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))[1]); // what stands there is JavaScript too
+run("the README's program", process.execPath, ['readme.mjs'], project);
 run('Node, import', process.execPath, ['esm.js'], project);
 run('Node, require', process.execPath, ['require.cjs'], project);
 run('command line', process.execPath, ['node_modules/ediffi/dist/cli.js', 'describe', '--words'], project);

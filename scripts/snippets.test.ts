@@ -3,7 +3,8 @@ import { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { decodePng, readPngText } from 'ediffi';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const pages = ['README.md', 'packages/ediffi/README.md', ...['start', 'guide'].flatMap((folder) => readdirSync(join(root, 'docs', folder)).filter((name) => name.endsWith('.md')).map((name) => `docs/${folder}/${name}`))];
@@ -23,9 +24,35 @@ afterAll(() => {
   for (const path of [folder, work]) rmSync(path, { recursive: true, force: true });
 });
 
-it('there are programs in the pages', () => expect(programs.length).toBeGreaterThan(4));
-it.each(programs.map((program) => [`${program.page}:${program.line}`, program] as const))('%s runs', async (_, { page, line, code }) => {
+afterEach(() => vi.restoreAllMocks());
+
+/** Runs a program; gives what it logs. */
+async function run({ page, line, code }: (typeof programs)[number]): Promise<string[]> {
+  const logged = vi.spyOn(console, 'log').mockImplementation(() => undefined);
   const path = join(folder, `${page.replace(/\W/g, '-')}-${line}.ts`);
   writeFileSync(path, code);
   await import(`/${relative(root, path)}`);
+  return logged.mock.calls.map((values) => values.join(' '));
+}
+
+it('README.md: ten lines, a painted picture with its text chunks', async () => {
+  const readme = programs.find(({ page }) => page === 'README.md')!;
+  const logged = await run(readme);
+  const png = new Uint8Array(readFileSync('car.png'));
+  expect(decodePng(png).width).toBe(128);
+  expect(readPngText(png)).toMatchObject({ prompt: 'a red car on the beach', seed: '7' });
+  expect(logged[0]).toMatch(/^1\/27 high σ 40\.00$/);
+  expect(readme.code.trim().split('\n').filter(Boolean).length).toBeLessThanOrEqual(10);
 }, 240_000);
+
+it('no program imports what it does not use', () => {
+  for (const { page, line, code } of programs) {
+    for (const name of [...code.matchAll(/import \{([^}]*)\}/g)].flatMap((match) => match[1]!.split(',').map((part) => part.trim().replace(/^type /, '')))) {
+      expect(code.split(new RegExp(`\\b${name}\\b`)).length, `${page}:${line}: ${name} is imported and never used`).toBeGreaterThan(2);
+    }
+  }
+});
+
+const others = programs.filter(({ page }) => page !== 'README.md');
+it('there are programs in the pages', () => expect(others.length).toBeGreaterThan(4));
+it.each(others.map((program) => [`${program.page}:${program.line}`, program] as const))('%s runs', async (_, program) => void (await run(program)), 240_000);
