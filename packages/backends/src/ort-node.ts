@@ -12,6 +12,7 @@ import { Thread } from './ort/thread.js';
 
 export { weightFiles } from './ort/graph-file.js';
 export { graphOutline, type GraphOutline } from './ort/outline.js';
+export { withoutLayers } from './ort/without-layers.js';
 
 /** Options of ortNode. */
 export interface OrtNodeOptions {

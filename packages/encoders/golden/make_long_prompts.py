@@ -6,6 +6,7 @@ The algorithm is A1111's (modules/prompt_parser.py, sd_hijack_clip.py, sd_emphas
 seeded ones of ../../ediffi/parity (sd15: last hidden state; sdxl's second: hidden_states[-2] and text_embeds, padded with "!").
 `windows`: ids `[n, 77]`. `weights`: `[n, 77]`, absent where all are 1. `tokens`: float32 `[n·77, C]` in base64, of the prompts marked so. `starts`: columns with the
 characters [start, end) of the prompt, from the fast tokenizer's offsets. `pictures`: latents after the last step of diffusers' pipelines given such embeddings.
+`skipped`: tokens without the last one or two layers (diffusers' clip_skip): sd15 with the final norm, sdxl's encoders side by side.
 """
 
 import base64
@@ -146,6 +147,32 @@ def pictures(sd15_run, sdxl_runs, tokenizers):
     return out
 
 
+def skipped(tokenizers):
+    """Prompt embeddings without the last layers, and a picture whose negative prompt leaves them out too (diffusers' clip_skip leaves that one whole)."""
+    from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+    from families import sd15, sdxl
+
+    text, out = "a photo of a cat", {}
+    pipeline = sd15.quiet(StableDiffusionPipeline(**sd15.components()))
+    pipeline.scheduler = sd15.solvers(pipeline.scheduler.config)["ddim"]
+
+    def embed(t, skip):  # pipeline.encode_prompt(clip_skip=skip), which fails with transformers 5: it looks for text_encoder.text_model
+        model = pipeline.text_encoder
+        ids = pipeline.tokenizer(t, padding="max_length", max_length=77, return_tensors="pt").input_ids
+        return getattr(model, "text_model", model).final_layer_norm(model(ids, output_hidden_states=True).hidden_states[-(skip + 1)])
+
+    out["sd15"] = {"text": text, "tokens": {skip: numbers(embed(text, skip)) for skip in (1, 2)}}
+    latents = pipeline(prompt_embeds=embed(text, 1), negative_prompt_embeds=embed(NEGATIVE, 1), generator=torch.Generator().manual_seed(7), num_inference_steps=4, guidance_scale=5.0, height=64, width=64,
+                       output_type="latent").images
+    out["sd15"] |= {"picture": {"prompt": text, "negative": NEGATIVE, "seed": 7, "steps": 4, "guidance": 5.0, "latents": numbers(latents)}}
+    pipeline = StableDiffusionXLPipeline(
+        vae=None, unet=None, scheduler=None, text_encoder=clip(f"{sdxl.BASE}/text_encoder", 41), text_encoder_2=clip(f"{sdxl.BASE}/text_encoder_2", 42, 40, heads=5, projection=24),
+        tokenizer=tokenizers[0], tokenizer_2=tokenizers[1], add_watermarker=False,
+    )
+    out["sdxl"] = {"text": text, "tokens": {1: numbers(pipeline.encode_prompt(text, device="cpu", do_classifier_free_guidance=False, clip_skip=1)[0])}}
+    return out
+
+
 def entry(text, read, store, tokenizer, pad, run):
     tokenizer._tokenizer.encode_special_tokens = True  # special tokens typed in a prompt are text
     ids, factors, starts = [], [], []
@@ -180,6 +207,7 @@ if __name__ == "__main__":
         return sdxl_first(ids, output_hidden_states=True).hidden_states[-2], None
 
     out = {
+        "skipped": skipped((t15, txl)),
         "pictures": pictures(last, (first_penultimate, penultimate), (t15, txl)),
         "sd15": [entry(*prompt, t15, t15.pad_token_id, last) for prompt in PROMPTS],
         "sdxl": [entry(*PROMPTS[i], txl, txl.pad_token_id, penultimate) for i in (0, 1, 6)],

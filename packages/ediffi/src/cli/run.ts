@@ -68,6 +68,7 @@ function program(io: Io): Command {
     .option('--resident <n>', 'how many experts may be in memory at once')
     .option('--offline', 'take hub models from the cache only')
     .option('--weights', "read (word:1.2), [word] and BREAK in the prompts of a --model of diffusers' layout")
+    .option('--clip-skip <n>', "leave out CLIP's last layers in a --model of diffusers' layout")
     .action((prompt: string, options: PaintArguments) => paintCommand(prompt, options, io));
   root
     .command('describe')

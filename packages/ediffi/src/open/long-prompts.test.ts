@@ -1,5 +1,6 @@
 import { CapabilityError, float32, floats, type PromptEmbedding } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
+import { joinChannels } from '@ediffi/encoders';
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -7,7 +8,9 @@ import { Pipeline, type GenerateOptions, type OpenOptions, type Prompt } from '.
 import { fixture } from '../testing/parity.js';
 
 interface Stored { prompt: Prompt; negative: string; seed: number; steps: number; guidance: number; latents: string }
-const golden = JSON.parse(gunzipSync(readFileSync(new URL('../../../encoders/golden/long-prompts.json.gz', import.meta.url))).toString()) as { pictures: Record<string, Stored> };
+const golden = JSON.parse(gunzipSync(readFileSync(new URL('../../../encoders/golden/long-prompts.json.gz', import.meta.url))).toString()) as { pictures: Record<string, Stored>; skipped: Record<string, { text: string; tokens: Record<string, string>; picture?: Stored }> };
+const numbers = (base64: string): Float32Array => new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer);
+const ddim = { _class_name: 'DDIMScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', clip_sample: false, set_alpha_to_one: false, steps_offset: 1 };
 const backend = ortNode();
 afterAll(() => backend.dispose());
 
@@ -33,10 +36,10 @@ const list = Array.from({ length: 90 }, (_, i) => (i % 2 ? 'castle' : 'apple')).
 const long = `${list} red fox`;
 
 describe('long and weighted prompts paint as diffusers does with A1111’s embeddings', () => {
-  it.each([['sd15', { _class_name: 'DDIMScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', clip_sample: false, set_alpha_to_one: false, steps_offset: 1 }], ['sdxl', undefined]] as const)('%s', async (family, scheduler) => {
+  it.each([['sd15', ddim], ['sdxl', undefined]] as const)('%s', async (family, scheduler) => {
     const { prompt, latents: wanted, ...options } = golden.pictures[family]!;
     const { latents, warnings } = await last(await open(family, { weights: true }), prompt, { ...options, ...(scheduler && { scheduler }) });
-    expect(apart(latents, new Float32Array(Uint8Array.from(Buffer.from(wanted, 'base64')).buffer))).toBeLessThan(1e-3);
+    expect(apart(latents, numbers(wanted))).toBeLessThan(1e-3);
     expect(warnings).toEqual([]);
     const plain = await last(await open(family), prompt, { ...options, ...(scheduler && { scheduler }) });
     expect(apart(latents, plain.latents)).toBeGreaterThan(0.01);
@@ -92,6 +95,31 @@ describe('long prompts', () => {
     await expect(Pipeline.open(files(), { backend, prompts: { long: true } })).rejects.toThrow(/unet takes 77/);
     const pipeline = await Pipeline.open(files(), { backend });
     expect((await last(pipeline, long)).warnings).toEqual([expect.stringMatching(/^truncated: clip reads 77 tokens/)]);
+    await pipeline.dispose();
+  });
+});
+
+describe('clip skip', () => {
+  const open = (family: string, clipSkip: number): Promise<Pipeline> => Pipeline.open(fixture(family), { backend, clipSkip });
+  it.each([['sd15', 1], ['sd15', 2], ['sdxl', 1]] as const)('%s without %d layers reads what PyTorch gives', async (family, skip) => {
+    const { text, tokens, picture } = golden.skipped[family]!;
+    const pipeline = await open(family, skip);
+    const parts = await Promise.all(Object.entries(pipeline.parts.encoders).map(async ([encoder, own]) => ({ encoder, embedding: await own.encode([text]) })));
+    const got = await floats((await joinChannels(parts)).tokens);
+    const wanted = numbers(tokens[skip]!);
+    expect(got.length).toBe(wanted.length);
+    expect(got.reduce((most, v, i) => Math.max(most, Math.abs(v - wanted[i]!)), 0)).toBeLessThan(1e-4);
+    if (picture && skip === 1) {
+      const { prompt, latents, ...options } = picture;
+      expect(apart((await last(pipeline, prompt, { ...options, scheduler: ddim })).latents, numbers(latents))).toBeLessThan(1e-3);
+    }
+    await pipeline.dispose();
+  });
+  it('is refused where there are no such layers, by name', async () => {
+    await expect(open('flux-schnell', 1)).rejects.toThrow(/FLUX reads no tokens of CLIP/);
+    await expect(open('sd15', -1)).rejects.toThrow(/clipSkip: expected an integer from 0 to 64/);
+    const pipeline = await open('sd15', 4);
+    await expect(last(pipeline, 'a cat')).rejects.toThrow(/4 layers are to be left out, but it has only 3/);
     await pipeline.dispose();
   });
 });

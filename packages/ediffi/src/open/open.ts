@@ -1,5 +1,5 @@
-import { CapabilityError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
-import { graphOutline, ortNode, type GraphOutline } from '@ediffi/backends/ort-node';
+import { CapabilityError, ExpertEnsemble, integer, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { graphOutline, ortNode, withoutLayers, type GraphOutline } from '@ediffi/backends/ort-node';
 import type { ReadingOptions } from '@ediffi/encoders';
 import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
@@ -39,6 +39,8 @@ export interface OpenOptions extends HubOptions {
    * tokens and takes any number of them. false: what does not fit is cut and reported, as diffusers does.
    */
   readonly prompts?: ReadingOptions;
+  /** How many of CLIP's last layers to leave out besides those that the family leaves out, for positive and negative prompts: A1111's "clip skip" n is n − 1. Default 0. */
+  readonly clipSkip?: number;
   /** Guidance per expert, by name. */
   readonly guidance?: Readonly<Record<string, number>>;
   /** In place of the model's own scheduler. */
@@ -73,13 +75,14 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   if (family.title !== 'DeepFloyd IF' && above.length) throw new CapabilityError('upsamplers', `${family.title} has no stages that enlarge; they are DeepFloyd IF's`);
   const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : []), ...above.map(({ files }, i) => [`sr${i + 1}`, files] as const)]);
   const sourceOf = (key: string): ReturnType<typeof graphSource> => {
-    const [model = '', file = ''] = key.split('\u0000');
-    return graphSource(models.get(model)!, file);
+    const [model = '', file = '', skipped] = key.split('\u0000');
+    const source = graphSource(models.get(model)!, file);
+    return skipped === undefined ? source : source.then((whole) => withoutLayers(whole, Number(skipped)));
   };
   const loads = new SharedLoads(sourceOf, backend, options.threads);
   const own = <T extends Disposable>(part: T): T => (owned.unshift(part), part);
   try {
-    const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading);
+    const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading, options.clipSkip);
     const networks = await openNetworks(index, second, family, texts.widths);
     const reading = readingOf(networks, options.prompts);
     const base = await openStage(networks, 'model', family, loads, options, own);
@@ -122,7 +125,10 @@ function readingOf(networks: readonly NetworkPart[], asked: ReadingOptions = {})
 }
 
 /** The text encoders that the model has; graphs load when they are first needed. Rejects with ModelError for a missing one that the family needs. */
-async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T, reading: () => ReadingOptions): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
+async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T, reading: () => ReadingOptions, clipSkip = 0): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
+  integer('clipSkip', clipSkip, 0, 64);
+  const isRead = ({ name }: TextPart, { model_type: kind }: Config): boolean => String(kind).startsWith('clip') && family.plan.segments.flat().includes(name);
+  let clips = 0;
   const parameters: Record<string, number> = {};
   const encoders: Record<string, PromptEncoder> = {};
   const [tokens, pooled, lengths]: [Record<string, number>, Record<string, number>, Record<string, number>] = [{}, {}, {}];
@@ -146,9 +152,13 @@ async function openTexts(index: ModelIndex, second: ModelIndex | undefined, fami
     const projected = outline.outputs.some((output) => output.name === 'text_embeds');
     pooled[part.name] = projected ? Number(config['projection_dim'] ?? width) : width;
     lengths[part.name] = length;
-    const grows = String(config['model_type']).startsWith('clip') && family.plan.segments.flat().includes(part.name);
-    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(key(model, file)), tokenizer, length, pooled[part.name]!, grows ? reading() : { ...reading(), long: false })));
+    const clip = isRead(part, config);
+    clips += Number(clip);
+    const skip = clip ? clipSkip : 0;
+    const graph = key(model, file) + (skip > 0 && part.tokens === 'last' ? `\u0000${skip}` : '');
+    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(graph), tokenizer, { length, pooledWidth: pooled[part.name]!, skip, ...reading(), ...(!clip && { long: false }) })));
   }
+  if (clipSkip > 0 && clips === 0) throw new CapabilityError('clip skip', `${family.title} reads no tokens of CLIP, so that there are no layers to skip — leave out clipSkip`);
   if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
   return { encoders, widths: { tokens, pooled, lengths }, parameters };
 }

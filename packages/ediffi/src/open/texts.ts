@@ -48,10 +48,11 @@ export async function tokenizerOf(files: ModelFiles, folder: string): Promise<Hu
   return hubTokenizer({ ...(tokenizer && { tokenizer }), ...(vocab && { vocab: vocab as Record<string, number> }), ...(merges !== undefined && { merges }), ...(config && { config }), ...(specialTokens && { specialTokens }) }, `${folder} of ${files.location}`);
 }
 
-/** A family's text encoder over a loaded graph, whose session it takes over. Throws ModelError or CapabilityError when the graph lacks what the family reads. */
-export function encoderOf(part: TextPart, session: Session, { json, padId }: HubTokenizer, length: number, pooledWidth: number, reading: ReadingOptions): PromptEncoder {
-  const encoder = hubTextEncoder(part.name, session, json, { length, padId, layer: part.tokens === 'penultimate' ? -2 : -1, pooled: part.pooled === true, pooledWidth, masked: part.mask === true, ...reading });
-  return part.fold ? { ...encoder, encode: async (prompts, call) => shifted(await encoder.encode(prompts.map((prompt) => folded(prompt, reading.weights)), call), prompts) } : encoder;
+/** A family's text encoder over a loaded graph, whose session it takes over. `skip`: layers to leave out where it reads a layer before the last. Throws ModelError or CapabilityError when the graph lacks what the family reads. */
+export function encoderOf(part: TextPart, session: Session, { json, padId }: HubTokenizer, options: ReadingOptions & { readonly length: number; readonly pooledWidth: number; readonly skip: number }): PromptEncoder {
+  const { skip, ...rest } = options;
+  const encoder = hubTextEncoder(part.name, session, json, { ...rest, padId, layer: part.tokens === 'penultimate' ? -2 - skip : -1, pooled: part.pooled === true, masked: part.mask === true });
+  return part.fold ? { ...encoder, encode: async (prompts, call) => shifted(await encoder.encode(prompts.map((prompt) => folded(prompt, options.weights)), call), prompts) } : encoder;
 }
 
 /** A prompt without outer white space, in lower case of the same length; with weights, BREAK stays what it is. */
