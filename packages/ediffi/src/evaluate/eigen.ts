@@ -5,21 +5,28 @@
 
 /** Values `[d]` and vectors `[d, d]`, vector k in column k, of a symmetric row-major matrix. The input is not changed. */
 export function symmetricEigen(matrix: Float64Array, d: number): { values: Float64Array; vectors: Float64Array } {
+  const vectors = new Float64Array(d * d);
+  for (let i = 0; i < d; i++) vectors[i * d + i] = 1;
+  return { values: diagonalized(matrix, d, vectors), vectors };
+}
+
+/** The values alone: less work. */
+export const symmetricEigenvalues = (matrix: Float64Array, d: number): Float64Array => diagonalized(matrix, d);
+
+function diagonalized(matrix: Float64Array, d: number, v?: Float64Array): Float64Array {
   const a = Float64Array.from(matrix);
-  const v = new Float64Array(d * d);
-  for (let i = 0; i < d; i++) v[i * d + i] = 1;
   const scale = a.reduce((sum, x) => sum + x * x, 0);
   for (let sweep = 0; sweep < 60; sweep++) {
     let off = 0;
     for (let i = 0; i < d; i++) for (let k = 0; k < i; k++) off += a[i * d + k]! ** 2;
-    if (off <= 1e-32 * scale) break;
-    for (let p = 0; p < d; p++) for (let q = p + 1; q < d; q++) rotate(a, v, d, p, q);
+    if (off <= 1e-28 * scale) break; // convergence is quadratic: what is left is far below rounding of the values
+    for (let p = 0; p < d; p++) for (let q = p + 1; q < d; q++) rotate(a, d, p, q, v);
   }
-  return { values: Float64Array.from({ length: d }, (_, i) => a[i * d + i]!), vectors: v };
+  return Float64Array.from({ length: d }, (_, i) => a[i * d + i]!);
 }
 
 /** The rotation in the plane (p, q) that makes a[p, q] zero. */
-function rotate(a: Float64Array, v: Float64Array, d: number, p: number, q: number): void {
+function rotate(a: Float64Array, d: number, p: number, q: number, v?: Float64Array): void {
   const apq = a[p * d + q]!;
   if (apq === 0) return;
   const theta = (a[q * d + q]! - a[p * d + p]!) / (2 * apq);
@@ -27,17 +34,20 @@ function rotate(a: Float64Array, v: Float64Array, d: number, p: number, q: numbe
   const c = 1 / Math.sqrt(t * t + 1);
   const s = t * c;
   for (let k = 0; k < d; k++) {
-    const [x, y] = [a[k * d + p]!, a[k * d + q]!];
+    const x = a[k * d + p]!;
+    const y = a[k * d + q]!;
     a[k * d + p] = c * x - s * y;
     a[k * d + q] = s * x + c * y;
   }
   for (let k = 0; k < d; k++) {
-    const [x, y] = [a[p * d + k]!, a[q * d + k]!];
+    const x = a[p * d + k]!;
+    const y = a[q * d + k]!;
     a[p * d + k] = c * x - s * y;
     a[q * d + k] = s * x + c * y;
   }
-  for (let k = 0; k < d; k++) {
-    const [x, y] = [v[k * d + p]!, v[k * d + q]!];
+  for (let k = 0; v && k < d; k++) {
+    const x = v[k * d + p]!;
+    const y = v[k * d + q]!;
     v[k * d + p] = c * x - s * y;
     v[k * d + q] = s * x + c * y;
   }

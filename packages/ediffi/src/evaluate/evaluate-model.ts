@@ -4,7 +4,7 @@ import type { Pipeline } from '../pipeline.js';
 import { bootstrap, type Estimate } from './bootstrap.js';
 import { sampleCaptions } from './captions.js';
 import { clipScores } from './clip-score.js';
-import { frechetOf, type Features } from './frechet.js';
+import { frechetFrom, momentsOf, type Features } from './frechet.js';
 import { judged, type Judge } from './judge.js';
 import { kid } from './kid.js';
 import { asBatch, featuresOf, rowsAt } from './pictures.js';
@@ -82,9 +82,10 @@ const average = (values: readonly number[], rows: readonly number[]): number => 
 
 function distancesOf(painted: Features, real: Features, again: Features, seed: number): Distances {
   const count = real.data.length / real.width;
+  const distance = frechetFrom(momentsOf(real));
   return {
-    frechet: centred(bootstrap(count, (rows) => frechetOf(rowsAt(painted, rows), real), { draws: 100, seed })),
-    frechetOfReal: frechetOf(again, real),
+    frechet: centred(bootstrap(count, (rows) => distance(momentsOf(rowsAt(painted, rows))), { draws: 40, seed })),
+    frechetOfReal: distance(momentsOf(again)),
     kid: kid(painted, real),
     kidOfReal: kid(again, real),
   };

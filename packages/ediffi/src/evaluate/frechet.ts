@@ -5,7 +5,7 @@
  * of the roots of the eigenvalues of the symmetric S·Σ₂·S with S = Σ₁^½, which are those of Σ₁Σ₂: no root of an unsymmetric matrix is needed.
  */
 import { OptionError, ShapeError } from '@ediffi/core';
-import { symmetricEigen } from './eigen.js';
+import { symmetricEigen, symmetricEigenvalues } from './eigen.js';
 
 /** Mean `[d]` and covariance `[d, d]` (row-major) of features. */
 export interface Moments {
@@ -51,16 +51,21 @@ function times(a: Float64Array, b: Float64Array, d: number): Float64Array {
 }
 
 /** d², 0 for equal moments. Eigenvalues below 0, which rounding makes of 0, count as 0. Throws ShapeError for different widths. */
-export function frechetDistance(a: Moments, b: Moments): number {
+export const frechetDistance = (a: Moments, b: Moments): number => frechetFrom(a)(b);
+
+/** Distances from one set of moments to many: its root is taken once. */
+export function frechetFrom(a: Moments): (b: Moments) => number {
   const d = a.mean.length;
-  if (b.mean.length !== d) throw new ShapeError('moments', `width ${d}`, `${b.mean.length}`, 'compare features of one network');
   const { values, vectors } = symmetricEigen(a.covariance, d);
   const root = new Float64Array(d * d); // S = V·√Λ·Vᵀ
   for (let k = 0; k < d; k++) for (let i = 0, s = Math.sqrt(Math.max(0, values[k]!)); i < d; i++) for (let j = 0; j < d; j++) root[i * d + j]! += s * vectors[i * d + k]! * vectors[j * d + k]!;
-  const product = symmetricEigen(times(times(root, b.covariance, d), root, d), d).values;
-  let distance = 0;
-  for (let i = 0; i < d; i++) distance += (a.mean[i]! - b.mean[i]!) ** 2 + a.covariance[i * d + i]! + b.covariance[i * d + i]! - 2 * Math.sqrt(Math.max(0, product[i]!));
-  return Math.max(0, distance);
+  return (b) => {
+    if (b.mean.length !== d) throw new ShapeError('moments', `width ${d}`, `${b.mean.length}`, 'compare features of one network');
+    const product = symmetricEigenvalues(times(times(root, b.covariance, d), root, d), d);
+    let distance = 0;
+    for (let i = 0; i < d; i++) distance += (a.mean[i]! - b.mean[i]!) ** 2 + a.covariance[i * d + i]! + b.covariance[i * d + i]! - 2 * Math.sqrt(Math.max(0, product[i]!));
+    return Math.max(0, distance);
+  };
 }
 
 /** Fréchet distance of two sets of features `[n, d]` and `[m, d]`; biased upwards for few samples, so compare equal counts only. */

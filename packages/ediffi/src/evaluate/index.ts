@@ -1,5 +1,5 @@
 export { bootstrap, type BootstrapOptions, type Estimate } from './bootstrap.js';
-export { frechetDistance, frechetOf, momentsOf, type Features, type Moments } from './frechet.js';
+export { frechetDistance, frechetFrom, frechetOf, momentsOf, type Features, type Moments } from './frechet.js';
 export { kid } from './kid.js';
 export { sampleCaptions } from './captions.js';
 export { clipScores, cosine, type ClipTowers } from './clip-score.js';
