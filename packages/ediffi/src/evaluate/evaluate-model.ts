@@ -18,7 +18,10 @@ export interface EvaluateOptions {
   readonly signal?: Abort;
 }
 
-/** Distances of one kind of features: to real pictures of the same scenes, and of a second set of real pictures (what a perfect model would get). */
+/**
+ * Distances of one kind of features: to real pictures of the same scenes, and of a second set of real pictures (what a perfect model would get).
+ * Because the scenes are the same, even KID is lower than between independent sets: compare with `kidOfReal`, not with 0.
+ */
 export interface Distances {
   readonly frechet: Estimate;
   readonly frechetOfReal: number;
