@@ -155,8 +155,9 @@ def train(args):
         network.load_state_dict(saved["network"])
         optimizer.load_state_dict(saved["optimizer"])
         average, spent, seen, steps = saved["average"], saved["spent"], saved["seen"], saved["steps"]
-    elif args.parent:
-        average = {k: v.float().to(args.device) for k, v in torch.load(args.run / f"{args.parent}.pt").items()}
+    elif isinstance(task, DiffusionTask) and (start_from := [n for n in (args.name, args.parent) if n and (args.run / f"{n}.pt").exists()]):
+        # its own weights, brought back from a lost machine, before its parent's
+        average = {k: v.float().to(args.device) for k, v in torch.load(args.run / f"{start_from[0]}.pt").items()}
         network.load_state_dict(average)
         average = {k: v.clone() for k, v in average.items()}
     move = lambda batch: {k: v.to(args.device, non_blocking=True) for k, v in batch.items()}
