@@ -32,5 +32,7 @@ function spaces(source: string): string {
   });
 }
 
+const space = new RegExp(`^[${SPACE}]$`, 'u');
+
 /** Whether a character is white space to the reference. */
-export const isSpace = (char: string): boolean => new RegExp(`^[${SPACE}]$`, 'u').test(char);
+export const isSpace = (char: string): boolean => space.test(char);
