@@ -5,7 +5,15 @@
 type Floats = Float32Array;
 
 function one(out: Floats, a: Floats, p: number): void {
-  for (let i = 0; i < out.length; i++) out[i] = p * a[i]!;
+  const end = out.length - 3;
+  let i = 0;
+  for (; i < end; i += 4) {
+    out[i] = p * a[i]!;
+    out[i + 1] = p * a[i + 1]!;
+    out[i + 2] = p * a[i + 2]!;
+    out[i + 3] = p * a[i + 3]!;
+  }
+  for (; i < out.length; i++) out[i] = p * a[i]!;
 }
 
 function two(out: Floats, a: Floats, p: number, b: Floats, q: number): void {
