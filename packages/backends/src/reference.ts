@@ -4,7 +4,7 @@
  */
 import { BackendError, CapabilityError, cpu, DisposedError, halfToNumber, hostTensor, numberToHalf, type Backend, type DataOf, type DType, type Session, type Tensor, type ValueInfo } from '@ediffi/core';
 import { instrument, type Instrumented } from './graph/index.js';
-import { parseModel, type Node, type OnnxModel } from './graph/onnx.js';
+import { parseBranch, parseModel, type Node, type OnnxModel } from './graph/onnx.js';
 import { ordered } from './graph/order.js';
 import { checkFeeds } from './ort/feeds.js';
 import { abortable, verifiedBytes } from './ort/source.js';
@@ -21,8 +21,18 @@ import { dtypes, stored, type Value } from './reference/value.js';
 
 const operators = new Map<string, Op>(Object.entries({ ...elementwise, ...shapes, ...linear, ...convolutions, ...normalizations, ...reductions, ...resizes, ...attentions }));
 
+const isStandard = ({ domain }: Node): boolean => domain === '' || domain === 'ai.onnx';
+
 /** By name in the standard domain; other domains are another language, with operators of the same names. */
-const operatorOf = ({ op, domain }: Node): Op | undefined => (domain === '' || domain === 'ai.onnx' ? operators.get(op) : undefined);
+const operatorOf = (node: Node): Op | undefined => (isStandard(node) ? operators.get(node.op) : undefined);
+
+/** If runs one of two subgraphs; only the one that is taken has to be known. */
+const isIf = (node: Node): boolean => isStandard(node) && node.op === 'If';
+
+function lack(name: string, nodes: readonly Node[]): CapabilityError {
+  const lacking = [...new Set(nodes.map((n) => (n.domain ? `${n.domain}.${n.op}` : n.op)))];
+  return new CapabilityError('reference backend', `${name}: operators ${lacking.join(', ')} are not supported — use ort-node`, { code: 'OPERATORS', operators: lacking });
+}
 
 const asValue = async (tensor: Tensor): Promise<Value> => {
   const { data, shape, dtype } = await tensor.toHost();
@@ -62,8 +72,8 @@ export function reference(): Backend {
       const plain = await abortable(verifiedBytes(model), signal);
       const changed = wanted && (wanted.regions || wanted.maps || (wanted.slices ?? 1) !== 1) ? instrument(plain, wanted, model.name) : undefined;
       const parsed = parseModel(changed?.bytes ?? plain, model.name);
-      const lacking = [...new Set(parsed.nodes.filter((n) => !operatorOf(n)).map((n) => (n.domain ? `${n.domain}.${n.op}` : n.op)))];
-      if (lacking.length) throw new CapabilityError('reference backend', `${model.name}: operators ${lacking.join(', ')} are not supported — use ort-node`, { code: 'OPERATORS', operators: lacking });
+      const lacking = parsed.nodes.filter((n) => !isIf(n) && !operatorOf(n));
+      if (lacking.length) throw lack(model.name, lacking);
       return sessionOf(model.name, parsed, changed, () => disposed);
     },
     dispose: async () => void (disposed = true),
@@ -87,19 +97,32 @@ function sessionOf(name: string, model: OnnxModel, changed: Instrumented | undef
       const values = new Map<string, Value>(weights);
       for (const [key, tensor] of Object.entries(feeds)) values.set(key, await asValue(tensor));
       let turn = performance.now();
-      for (const node of nodes) {
-        if (performance.now() - turn > 10) {
-          await new Promise((resolve) => setTimeout(resolve)); // timers tick, abort is heard
-          signal?.throwIfAborted();
-          turn = performance.now();
-        }
-        try {
-          const results = operatorOf(node)!(node.inputs.map((key) => (key ? values.get(key) : undefined)), node.attributes, node.outputs.length);
+      const evaluate = async (list: readonly Node[]): Promise<void> => {
+        for (const node of list) {
+          if (performance.now() - turn > 10) {
+            await new Promise((resolve) => setTimeout(resolve)); // timers tick, abort is heard
+            signal?.throwIfAborted();
+            turn = performance.now();
+          }
+          const results = isIf(node) ? await taken(node) : applied(node);
           node.outputs.forEach((key, i) => results[i] && values.set(key, results[i]));
+        }
+      };
+      const taken = async (node: Node): Promise<(Value | undefined)[]> => {
+        const branch = parseBranch(node.attributes.get(values.get(node.inputs[0]!)!.data[0] ? 'then_branch' : 'else_branch')!.graphs[0]!);
+        await evaluate(ordered(branch.nodes));
+        return branch.outputs.map((key) => values.get(key));
+      };
+      const applied = (node: Node): (Value | undefined)[] => {
+        const operator = operatorOf(node);
+        if (!operator) throw lack(name, [node]);
+        try {
+          return operator(node.inputs.map((key) => (key ? values.get(key) : undefined)), node.attributes, node.outputs.length);
         } catch (cause) {
           throw cause instanceof TypeError ? new BackendError('reference', `${name}: ${node.op} '${node.name}' failed: ${cause.message}`, {}, { cause }) : cause;
         }
-      }
+      };
+      await evaluate(nodes);
       return Object.fromEntries(model.outputs.map(({ name: key }) => [key, asTensor(values.get(key)!)]));
     },
     dispose: async () => void (ended = true),

@@ -1,5 +1,5 @@
 import { FLOAT, type Node } from './onnx.js';
-import { constantNode, int64s, node } from './write.js';
+import { branchGraph, constantNode, int64s, node, type AttributeValue } from './write.js';
 import type { Length } from './labels.js';
 
 /** What everything inserted is named by; finding it means: already instrumented. */
@@ -47,9 +47,18 @@ export class Emitter {
   }
 
   /** A node; returns its output's name. */
-  op(op: string, inputs: readonly string[], attributes: Readonly<Record<string, number | readonly number[]>> = {}, output = this.fresh(op.toLowerCase())): string {
+  op(op: string, inputs: readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}, output = this.fresh(op.toLowerCase())): string {
     this.nodes.push(node(op, inputs, output, attributes));
     return output;
+  }
+
+  /** What `make` emits, as a branch of its own; `make` returns the tensor it yields, of element type `type`. */
+  branch(type: number, make: () => string): Uint8Array {
+    const outer = this.take();
+    const output = make();
+    const graph = branchGraph(this.nodes, output, type);
+    this.nodes = outer;
+    return graph;
   }
 
   /** A reduction over `axes`: they were an attribute before opset 18 and are an input since (ReduceSum: since 13). */

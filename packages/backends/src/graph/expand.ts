@@ -11,8 +11,8 @@ import { FLOAT, type Node } from './onnx.js';
 export interface Opened {
   /** [B, heads, tokens, T], scaled and masked. */
   readonly scores: string;
-  /** Writes softmax(scores)·V to the node's output, given the softmax. */
-  close(weights: string): void;
+  /** softmax(scores)·V, laid out as the node's output, given the softmax. */
+  close(weights: string): string;
 }
 
 /** Opens the fused attention of a site. Throws CapabilityError with codes CAUSAL, SOFTCAP, PAST, PADMASK, OUTPUTS, GQA, BOOLMASK, FUSED_SELF. */
@@ -25,6 +25,17 @@ export function opened(emit: Emitter, site: Site, analysis: Analysis, name: stri
   if (node.op === 'Attention' && node.domain === '') return standard(emit, site, analysis, refuse);
   if (node.op === 'MultiHeadAttention') return multiHead(emit, site, analysis, refuse);
   return refuse(node.op === 'GroupQueryAttention' ? 'GQA' : 'FUSED_SELF', 'queries and keys come out of one packed operator');
+}
+
+/**
+ * Whether ONNX Runtime's CPU kernel takes the node as it is. In 1.30 it has no keys and values packed in one tensor, and no standard
+ * Attention whose mask is one row for all queries: such graphs run opened only.
+ */
+export function kernelRuns({ node }: Site, analysis: Analysis): boolean {
+  const [, key = '', , mask] = node.inputs;
+  if (node.op === 'MultiHeadAttention') return analysis.rankOf(key) !== 5;
+  const rows = mask ? analysis.constants.model.values.get(mask)?.shape.at(-2) : NaN;
+  return rows !== undefined && rows !== null && rows !== 1;
 }
 
 type Refuse = (code: string, reason: string) => never;
@@ -52,7 +63,7 @@ function standard(emit: Emitter, { node, type }: Site, analysis: Analysis, refus
     if (written !== type) refuse('BOOLMASK', `its mask is not known to be of the scores' type (${written ?? 'unknown'})`);
     scores = emit.op('Add', [scores, mask]);
   }
-  return { scores, close: (weights) => void (rank === 3 ? joined(emit, emit.op('MatMul', [weights, v]), node) : emit.op('MatMul', [weights, v], {}, node.outputs[0])) };
+  return { scores, close: (weights) => (rank === 3 ? joined(emit, emit.op('MatMul', [weights, v])) : emit.op('MatMul', [weights, v])) };
 }
 
 function multiHead(emit: Emitter, { node, type }: Site, analysis: Analysis, refuse: Refuse): Opened {
@@ -80,7 +91,7 @@ function multiHead(emit: Emitter, { node, type }: Site, analysis: Analysis, refu
   else [kT, v] = [split(emit, part(key, 1), heads, BNDS), split(emit, part(value, 2), heads, BNSD)];
   let scores = emit.op('MatMul', [scaled(emit, node, q, type), kT]);
   if (extra) scores = emit.op('Add', [scores, extra]);
-  return { scores, close: (weights) => joined(emit, emit.op('MatMul', [weights, v]), node) };
+  return { scores, close: (weights) => joined(emit, emit.op('MatMul', [weights, v])) };
 }
 
 /** q · scale; the attribute, or 1/√d. */
@@ -90,8 +101,5 @@ function scaled(emit: Emitter, node: Node, q: string, type: number): string {
   return emit.op('Mul', [q, emit.cast(scale, FLOAT, type)]);
 }
 
-/** [B, heads, S, d] → [B, S, heads·d], under the name of the fused node's output. */
-function joined(emit: Emitter, mixed: string, node: Node): void {
-  const rows = emit.op('Transpose', [mixed], { perm: BNSD });
-  emit.op('Reshape', [rows, emit.ints(0, 0, -1)], {}, node.outputs[0]);
-}
+/** [B, heads, S, d] → [B, S, heads·d]. */
+const joined = (emit: Emitter, mixed: string): string => emit.reshape(emit.op('Transpose', [mixed], { perm: BNSD }), emit.ints(0, 0, -1));

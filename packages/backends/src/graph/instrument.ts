@@ -3,7 +3,7 @@ import { CapabilityError, integer, type GraphSites, type Instrumentation } from 
 import { analyse, type GraphInputs, type Site } from './analysis.js';
 import { biased, headMean } from './bias.js';
 import { Emitter, PREFIX } from './emit.js';
-import { opened } from './expand.js';
+import { kernelRuns, opened } from './expand.js';
 import { parseModel, type Node } from './onnx.js';
 import { sliceQueries } from './slices.js';
 import { concat, field, fields, opening } from './wire.js';
@@ -39,11 +39,12 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
   const emit = new Emitter(model.opset);
   const weighted = new Map(options.regions ? strides.map((s) => [s, emit.op('Mul', [`regions_s${s}`, 'regions_strength'])]) : []);
   const batch = sites.some((s) => s.rank === 3) ? emit.length({ tensor: image.name, axis: 0 }) : '';
+  const active = options.regions && sites.some((s) => s.form === 'fused') ? inForce(emit) : '';
   const head = emit.take();
   const replaced = new Map<number, Uint8Array[]>();
   const maps = new Map<number, string[]>();
   for (const site of options.regions || options.maps ? sites : []) {
-    const map = changed(emit, site);
+    const map = changed(site);
     if (watched.includes(site.stride)) maps.set(site.stride, [...(maps.get(site.stride) ?? []), map]);
     replaced.set(site.node.raw.byteOffset, emit.take());
   }
@@ -52,14 +53,36 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
   const tail = emit.take();
 
   /** Emits what stands for the site's node; returns its map. */
-  function changed(emitter: Emitter, site: Site): string {
-    const fused = site.form === 'fused' ? opened(emitter, site, analysis, name) : undefined;
-    const scores = fused?.scores ?? site.node.inputs[0]!;
-    const into = options.regions ? biased(emitter, site, scores, weighted.get(site.stride)!, batch, options.statistic ?? 'max') : scores;
-    if (!fused) emitter.nodes.push(withFirstInput(site.node, into));
-    const weights = fused ? emitter.op('Softmax', [into], { axis: -1 }) : site.node.outputs[0]!;
-    fused?.close(weights);
-    return watched.includes(site.stride) ? headMean(emitter, site, weights, batch) : '';
+  function changed(site: Site): string {
+    const watch = watched.includes(site.stride);
+    const painted = (scores: string): string => (options.regions ? biased(emit, site, scores, weighted.get(site.stride)!, batch, options.statistic ?? 'max') : scores);
+    if (site.form === 'fused') return changedFused(site, watch, painted);
+    emit.nodes.push(renamed(site.node, 1, painted(site.node.inputs[0]!)));
+    return watch ? headMean(emit, site, site.node.outputs[0]!, batch) : '';
+  }
+
+  /** Opened, a fused attention rounds otherwise than its kernel: the kernel stays, and runs unless a region is in force. */
+  function changedFused(site: Site, watch: boolean, painted: (scores: string) => string): string {
+    const [output] = site.node.outputs as [string];
+    const open = (): { weights: string; close: () => string } => {
+      const { scores, close } = opened(emit, site, analysis, name);
+      const weights = emit.op('Softmax', [painted(scores)], { axis: -1 });
+      return { weights, close: () => close(weights) };
+    };
+    const kernel = kernelRuns(site, analysis);
+    const seen = watch || !kernel ? open() : undefined;
+    if (!kernel) emit.op('Identity', [seen!.close()], {}, output);
+    else if (!options.regions) emit.nodes.push(site.node.raw);
+    else {
+      const then = emit.branch(site.type, () => (seen ?? open()).close());
+      const otherwise = emit.branch(site.type, () => {
+        const own = emit.fresh('fused');
+        emit.nodes.push(renamed(site.node, 2, own));
+        return own;
+      });
+      emit.op('If', [active], { then_branch: { graph: then }, else_branch: { graph: otherwise } }, output);
+    }
+    return seen && watch ? headMean(emit, site, seen.weights, batch) : '';
   }
 
   const parts: Uint8Array[] = [];
@@ -130,14 +153,20 @@ function message(number: number, parts: readonly Uint8Array[]): Uint8Array[] {
   return [opening(number, length), ...parts];
 }
 
-/** A node's payload with its first input renamed; every other byte as it was. */
-function withFirstInput(node: Node, input: string): Uint8Array {
+/** Whether any picture's strength is not 0: bool `[1, 1, 1, 1]`. */
+function inForce(emit: Emitter): string {
+  const largest = emit.reduce('ReduceMax', emit.op('Abs', ['regions_strength']), 0, 1, 2, 3);
+  return emit.op('Not', [emit.op('Equal', [largest, emit.float(0)])]);
+}
+
+/** A node's payload with its first input (`number` 1) or output (2) renamed; every other byte as it was. */
+function renamed(node: Node, number: 1 | 2, name: string): Uint8Array {
   let first = true;
   return concat(
     [...fields(node.raw)].map((f) => {
-      if (f.number !== 1 || !first) return f.raw;
+      if (f.number !== number || !first) return f.raw;
       first = false;
-      return field(1, input);
+      return field(number, name);
     }),
   );
 }

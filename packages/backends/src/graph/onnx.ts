@@ -182,6 +182,13 @@ export function parseModel(bytes: Uint8Array, name = 'ONNX file'): OnnxModel {
   return { bytes, graph, opset, nodes, initializers, inputs: inputs.filter((v) => !initializers.has(v.name)), outputs, values, functions };
 }
 
+/** The operators of a subgraph and the names of what it yields. Throws ModelError for weights inside, which are not read. */
+export function parseBranch(graph: Uint8Array): { readonly nodes: readonly Node[]; readonly outputs: readonly string[] } {
+  const all = [...fields(graph)];
+  if (all.some((f) => f.number === 5)) throw new ModelError('a subgraph with weights of its own — export without control flow', 'subgraph');
+  return { nodes: all.filter((f) => f.number === 1).map((f) => parseNode(f.value)), outputs: all.filter((f) => f.number === 12).map((f) => parseValue(f.value).name) };
+}
+
 /** Operators of a subgraph, nested ones included, and the tensors they read. */
 export function* subgraphNodes(graph: Uint8Array): Generator<Node> {
   for (const f of fields(graph)) {
@@ -191,6 +198,9 @@ export function* subgraphNodes(graph: Uint8Array): Generator<Node> {
     for (const attribute of node.attributes.values()) for (const inner of attribute.graphs) yield* subgraphNodes(inner);
   }
 }
+
+/** The tensors a node reads, those that its subgraphs take from outside included. */
+export const readsOf = (node: Node): string[] => [...node.inputs, ...[...node.attributes.values()].flatMap(({ graphs }) => graphs.flatMap((graph) => [...subgraphNodes(graph)].flatMap(({ inputs }) => inputs)))];
 
 /** Integer contents of a small int64/int32 tensor. */
 export function integers(tensor: Initializer): number[] {

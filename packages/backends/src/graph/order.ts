@@ -1,4 +1,4 @@
-import type { Node } from './onnx.js';
+import { readsOf, type Node } from './onnx.js';
 
 /** Nodes in an order in which every input is made before it is read; some converters append theirs at the end. Sorted graphs come back as they are. */
 export function ordered(nodes: readonly Node[]): readonly Node[] {
@@ -10,7 +10,7 @@ export function ordered(nodes: readonly Node[]): readonly Node[] {
     const open = new Set<Node>();
     while (stack.length) {
       const node = stack.at(-1)!;
-      const next = out.has(node) || open.has(node) ? [] : node.inputs.map((input) => producer.get(input)).filter((n): n is Node => n !== undefined && !out.has(n) && n !== node);
+      const next = out.has(node) || open.has(node) ? [] : readsOf(node).map((input) => producer.get(input)).filter((n): n is Node => n !== undefined && !out.has(n) && n !== node);
       open.add(node);
       if (next.length) stack.push(...next);
       else {

@@ -3,7 +3,7 @@
  * sums per layer, x + f(x) for attention and for the MLP; it is followed back from the output, by what is computed from what and not by names.
  */
 import { CapabilityError, integer } from '@ediffi/core';
-import { parseModel, subgraphNodes, type Node, type OnnxModel } from './onnx.js';
+import { parseModel, readsOf, type Node, type OnnxModel } from './onnx.js';
 import { concat, field, fields, opening, text } from './wire.js';
 
 /** What passes a state on unchanged but for its element type. */
@@ -30,7 +30,7 @@ class Upstream {
       const node = this.#makers.get(next);
       if (!node || found.has(node)) continue;
       found.add(node);
-      open.push(...inputsOf(node));
+      open.push(...readsOf(node));
     }
     return found;
   }
@@ -46,9 +46,6 @@ class Upstream {
     return makes(a, b) ? a : makes(b, a) ? b : undefined;
   }
 }
-
-/** Tensors that a node reads, its subgraphs included. */
-const inputsOf = (node: Node): string[] => [...node.inputs, ...[...node.attributes.values()].flatMap(({ graphs }) => graphs.flatMap((graph) => [...subgraphNodes(graph)].flatMap(({ inputs }) => inputs)))];
 
 /**
  * The graph without its last `count` layers: `last_hidden_state` and what is computed from it come from the state before them. Operators and weights
@@ -79,7 +76,7 @@ function shortened(model: OnnxModel, from: string, to: string): Uint8Array {
     if (needed.has(next)) continue;
     needed.add(next);
     const node = makers.get(next);
-    if (node) open.push(...node.outputs.filter((output) => output !== next), ...inputsOf(node).map((input) => (input === from ? to : input)));
+    if (node) open.push(...node.outputs.filter((output) => output !== next), ...readsOf(node).map((input) => (input === from ? to : input)));
   }
   const nodes = new Map(model.nodes.map((node) => [node.raw.byteOffset, node]));
   const weights = new Map([...model.initializers.values()].map((tensor) => [tensor.typed.byteOffset, tensor.name]));

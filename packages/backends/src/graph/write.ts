@@ -2,13 +2,14 @@
 import { FLOAT, INT64 } from './onnx.js';
 import { concat, field, writeVarint } from './wire.js';
 
-/** Value of an attribute: an integer, integers, a string, or one float. */
-export type AttributeValue = number | readonly number[] | string | { readonly float: number };
+/** Value of an attribute: an integer, integers, a string, one float, or a GraphProto's payload. */
+export type AttributeValue = number | readonly number[] | string | { readonly float: number } | { readonly graph: Uint8Array };
 
 function attribute(name: string, value: AttributeValue): Uint8Array {
   if (typeof value === 'number') return concat([field(1, name), field(3, value), field(20, 2)]);
   if (typeof value === 'string') return concat([field(1, name), field(4, value), field(20, 3)]);
   if ('float' in value) return concat([field(1, name), writeVarint((2 << 3) | 5), new Uint8Array(Float32Array.of(value.float).buffer), field(20, 1)]);
+  if ('graph' in value) return concat([field(1, name), field(6, value.graph), field(20, 5)]);
   return concat([field(1, name), ...value.map((v) => field(8, v)), field(20, 7)]);
 }
 
@@ -39,6 +40,9 @@ export const valueInfo = (name: string, dims: readonly (string | number)[] | und
   const shape = dims && field(2, concat(dims.map((d) => field(1, typeof d === 'number' ? field(1, d) : field(2, d)))));
   return concat([field(1, name), field(2, field(1, concat([field(1, type), ...(shape ? [shape] : [])])))]);
 };
+
+/** Payload of a branch's GraphProto: it reads the outer graph's tensors and yields one. */
+export const branchGraph = (nodes: readonly Uint8Array[], output: string, type: number): Uint8Array => concat([...nodes.map((n) => field(1, n)), field(2, output), field(12, valueInfo(output, undefined, type))]);
 
 /** A whole model, of opset 18 unless told. */
 export const modelBytes = (parts: { nodes: readonly Uint8Array[]; initializers?: readonly Uint8Array[]; inputs: readonly Uint8Array[]; outputs: readonly Uint8Array[]; opset?: number }): Uint8Array => {
