@@ -8,5 +8,6 @@ export { embedWindows, type EmbedOptions } from './embed.js';
 export { textEncoder, type TextEncoderOptions } from './text-encoder.js';
 export type { TextGraphNames } from './text-graph.js';
 export { clipTokenizerJson, type ClipVocabulary } from './text/clip-json.js';
+export { t5TokenizerJson } from './text/sentencepiece.js';
 export * from './text/tokenizer.js';
 export { promptWindows, type PromptWindow, type ReadingOptions, type WindowedPrompt } from './text/windows.js';

@@ -18,7 +18,8 @@ from .weights import FOLD
 PARITY = Path(__file__).parent.parent
 FIXTURES, TOKENIZERS = PARITY / "fixtures", PARITY / "tokenizers"
 OPTIMUM = os.environ.get("OPTIMUM_PYTHON", "/root/ediffi/venv-optimum/bin/python")
-SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5"}
+SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5", "spiece.model": "t5"}
+PIECES = {"if-stage1", "if-stage2", "pixart"}  # their hub repositories have spiece.model and no tokenizer.json
 
 
 def exported(pipeline, tokenizers, task="text-to-image"):
@@ -93,9 +94,9 @@ def slim(source, target):
 
 
 def tokenizer_files(skeleton, links, folder, target):
-    """Copies a tokenizer's small files, links its vocabularies."""
+    """Copies a tokenizer's small files, links its vocabularies; T5's in the one form that the family's repository has."""
     for file in sorted((SKELETONS / skeleton).iterdir()):
-        if file.name == "spiece.model":  # tokenizer.json holds the same vocabulary
+        if file.name == ("tokenizer.json" if target.name in PIECES else "spiece.model"):
             continue
         shared = SHARED.get(file.name)
         if shared is None:

@@ -45,7 +45,8 @@ export async function tokenizerOf(files: ModelFiles, folder: string): Promise<Hu
   const json = async (file: string): Promise<Config | undefined> => ((await files.has(`${folder}/${file}`)) ? readJson(files, `${folder}/${file}`) : undefined);
   const [tokenizer, vocab, config, specialTokens] = await Promise.all([json('tokenizer.json'), json('vocab.json'), json('tokenizer_config.json'), json('special_tokens_map.json')]);
   const merges = (await files.has(`${folder}/merges.txt`)) ? new TextDecoder().decode(await files.read(`${folder}/merges.txt`)) : undefined;
-  return hubTokenizer({ ...(tokenizer && { tokenizer }), ...(vocab && { vocab: vocab as Record<string, number> }), ...(merges !== undefined && { merges }), ...(config && { config }), ...(specialTokens && { specialTokens }) }, `${folder} of ${files.location}`);
+  const pieces = !tokenizer && !vocab && (await files.has(`${folder}/spiece.model`)) ? await files.read(`${folder}/spiece.model`) : undefined;
+  return hubTokenizer({ ...(tokenizer && { tokenizer }), ...(pieces && { pieces }), ...(vocab && { vocab: vocab as Record<string, number> }), ...(merges !== undefined && { merges }), ...(config && { config }), ...(specialTokens && { specialTokens }) }, `${folder} of ${files.location}`);
 }
 
 /** A family's text encoder over a loaded graph, whose session it takes over. `skip`: layers to leave out where it reads a layer before the last. Throws ModelError or CapabilityError when the graph lacks what the family reads. */

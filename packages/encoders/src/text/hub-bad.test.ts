@@ -2,11 +2,16 @@ import { CapabilityError, ModelError, OptionError } from '@ediffi/core';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { clipTokenizerJson } from './clip-json.js';
+import { hubTokenizer } from '../hub/hub-tokenizer.js';
+import { t5TokenizerJson } from './sentencepiece.js';
 import { PromptTokenizer } from './tokenizer.js';
 
 const vocab = { a: 0, b: 1, 'a</w>': 2, 'b</w>': 3, 'ab</w>': 4, '<|startoftext|>': 5, '<|endoftext|>': 6 };
 const json = clipTokenizerJson({ vocab, merges: '#version: 0.2\na b</w>\n' }) as Record<string, unknown>;
 const t5 = JSON.parse(readFileSync(new URL('../../../ediffi/parity/tokenizers/t5/tokenizer.json', import.meta.url), 'utf8')) as Record<string, unknown> & { model: object };
+const pieces = new Uint8Array(readFileSync(new URL('../../../ediffi/parity/tokenizers/t5/spiece.model', import.meta.url)));
+/** Two pieces and TrainerSpec { model_type: BPE, unk_id: 0, eos_id: 1 }. */
+const bpe = Uint8Array.of(10, 3, 10, 1, 97, 10, 3, 10, 1, 98, 18, 8, 24, 2, 0xc0, 2, 0, 0xd0, 2, 1);
 
 describe('tokenizers that are none', () => {
   it.each([
@@ -19,6 +24,11 @@ describe('tokenizers that are none', () => {
     ['a damaged character map', () => new PromptTokenizer({ ...t5, normalizer: { type: 'Precompiled', precompiled_charsmap: 'AAAA' } }, { length: 8 }), ModelError],
     ['a normalizer that is not known', () => new PromptTokenizer({ ...t5, normalizer: { type: 'Nmt' } }, { length: 8 }), CapabilityError],
     ['a pre-tokenizer that is not known', () => new PromptTokenizer({ ...t5, pre_tokenizer: { type: 'UnicodeScripts' } }, { length: 8 }), CapabilityError],
+    ['a spiece.model that ends early', () => t5TokenizerJson(pieces.subarray(0, 1000)), ModelError],
+    ['a spiece.model without its pieces', () => t5TokenizerJson(new Uint8Array(0)), ModelError],
+    ['a spiece.model that is another file', () => t5TokenizerJson(Uint8Array.from({ length: 99 }, (_, i) => 255 - i)), ModelError],
+    ['a spiece.model of byte pairs', () => t5TokenizerJson(bpe), CapabilityError],
+    ['a folder without a vocabulary', () => hubTokenizer({ config: {} }), /neither tokenizer.json nor vocab.json with merges.txt nor spiece.model/],
     ['a length without room for a token', () => new PromptTokenizer(json, { length: 2 }), OptionError],
     ['an unknown treatment of special tokens', () => new PromptTokenizer(json, { length: 8, specialTokens: 'keep' as 'text' }), OptionError],
     ['a prompt that is no text', () => new PromptTokenizer(json, { length: 8 }).encode(3 as unknown as string), OptionError],

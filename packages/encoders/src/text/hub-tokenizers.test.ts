@@ -2,15 +2,17 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { clipTokenizerJson } from './clip-json.js';
+import { t5TokenizerJson } from './sentencepiece.js';
 import { PromptTokenizer } from './tokenizer.js';
 
 type Row = readonly [ids: number[], offsets: number[]];
-interface Golden { text: string; clip: Row; t5: Row; clipParsed?: Row; t5Parsed?: Row; t5NewIds?: number[] }
+interface Golden { text: string; clip: Row; t5: Row; t5Pieces: Row; clipParsed?: Row; t5Parsed?: Row; t5PiecesParsed?: Row }
 const file = (path: string): Buffer => readFileSync(new URL(path, import.meta.url));
 const vocabularies = '../../../ediffi/parity/tokenizers';
 const json = {
   clip: clipTokenizerJson({ vocab: JSON.parse(file(`${vocabularies}/clip/vocab.json`).toString()) as Record<string, number>, merges: file(`${vocabularies}/clip/merges.txt`).toString() }),
   t5: JSON.parse(file(`${vocabularies}/t5/tokenizer.json`).toString()) as object,
+  t5Pieces: t5TokenizerJson(new Uint8Array(file(`${vocabularies}/t5/spiece.model`))),
 };
 const { prompts } = JSON.parse(gunzipSync(file('../../golden/tokenizers.json.gz')).toString()) as { prompts: Golden[] };
 
@@ -21,7 +23,7 @@ function units(text: string, offsets: readonly number[]): number[] {
   return offsets.map((n) => at[n]!);
 }
 
-describe.each(['clip', 't5'] as const)('%s equals transformers: ids and offsets', (name) => {
+describe.each(['clip', 't5', 't5Pieces'] as const)('%s equals transformers: ids and offsets', (name) => {
   it.each(['text', 'parse'] as const)('special tokens in a prompt: %s', (specialTokens) => {
     const tokenizer = new PromptTokenizer(json[name], { length: 2000, specialTokens });
     expect(prompts.length).toBeGreaterThanOrEqual(500);

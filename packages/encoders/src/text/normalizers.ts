@@ -2,7 +2,7 @@
 import { CapabilityError } from '@ediffi/core';
 import { cutAt, joined, part, stringOf, transformed, type AlignedText, type Change } from './aligned-text.js';
 import { charsMap } from './charsmap.js';
-import { patternOf, type Pattern } from './pattern.js';
+import { isSpace, patternOf, type Pattern } from './pattern.js';
 import { utf8Of } from './utf8.js';
 
 /** Text → normalized text. */
@@ -100,8 +100,8 @@ function replaced(before: string, after: string, done: Change[]): Change[] {
 function strip(left: boolean, right: boolean): Normalizer {
   return (text) => {
     let [from, to] = [0, text.chars.length];
-    while (left && from < to && /^\s$/.test(text.chars[from]!)) from++;
-    while (right && to > from && /^\s$/.test(text.chars[to - 1]!)) to--;
+    while (left && from < to && isSpace(text.chars[from]!)) from++;
+    while (right && to > from && isSpace(text.chars[to - 1]!)) to--;
     return part(text, from, to);
   };
 }
