@@ -105,11 +105,11 @@ function changed(parts: PipelineParts, { experts = {}, ...changes }: PipelineCha
   let next: PipelineParts = { ...parts, ...changes };
   const owned: Disposable[] = [];
   for (const [name, denoiser] of Object.entries(experts)) {
-    const swap = <S extends Stage>(stage: S): S => (ensembleOf(stage)?.experts.some((expert) => expert.name === name) ? swapped(stage, name, denoiser, owned) : stage);
+    const swap = <S extends Stage>(stage: S): S => (expertsOf(stage).includes(name) ? swapped(stage, name, denoiser, owned) : stage);
     const base = swap(next.base);
     const upsamplers = next.upsamplers?.map(swap);
     if (base === next.base && (upsamplers ?? []).every((stage, i) => stage === next.upsamplers![i])) {
-      const known = [next.base, ...(next.upsamplers ?? [])].flatMap((stage) => ensembleOf(stage)?.experts.map((expert) => expert.name) ?? []);
+      const known = [next.base, ...(next.upsamplers ?? [])].flatMap(expertsOf);
       throw new OptionError('expert name', name, `one of ${known.join(', ')}`);
     }
     next = { ...next, base, ...(upsamplers && { upsamplers }) };
@@ -117,14 +117,16 @@ function changed(parts: PipelineParts, { experts = {}, ...changes }: PipelineCha
   return [next, owned];
 }
 
-function ensembleOf(stage: Stage): ExpertEnsemble | undefined {
-  return 'experts' in stage.denoiser && 'with' in stage.denoiser ? (stage.denoiser as ExpertEnsemble) : undefined;
+/** Names of the experts that can be exchanged. */
+function expertsOf({ denoiser, exchange }: Stage): string[] {
+  return 'experts' in denoiser && (exchange || 'with' in denoiser) ? (denoiser as ExpertEnsemble).experts.map((expert) => expert.name) : [];
 }
 
 /** The stage with one expert exchanged, both plain and instrumented. The new ensembles load anew what they need and are disposed with the variant. */
 function swapped<S extends Stage>(stage: S, name: string, denoiser: Expert['denoiser'], owned: Disposable[]): S {
-  const own = (ensemble: ExpertEnsemble): ExpertEnsemble => (owned.push(ensemble), ensemble);
-  const { instrumented } = stage;
+  const own = <T extends Disposable>(part: T): T => (owned.push(part), part);
+  const { instrumented, exchange } = stage;
+  if (exchange) return { ...stage, ...exchange(name, denoiser, own) };
   const changed = instrumented && perInstrument((instrument) => own((instrumented(instrument) as ExpertEnsemble).with(name, denoiser)));
-  return { ...stage, denoiser: own(ensembleOf(stage)!.with(name, denoiser)), ...(changed && { instrumented: changed }) };
+  return { ...stage, denoiser: own((stage.denoiser as ExpertEnsemble).with(name, denoiser)), ...(changed && { instrumented: changed }) };
 }

@@ -1,4 +1,4 @@
-import type { Conditioning, Denoiser, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
+import type { Conditioning, Denoiser, Expert, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
 import type { Recipe, SchedulerConfig } from '@ediffi/sampler';
 
 /** What a stage does unless told otherwise. */
@@ -61,9 +61,14 @@ export interface FrameOptions {
   readonly aesthetic?: number;
 }
 
+/** The networks of a stage at work, with one expert exchanged. */
+export type ActingStage = Pick<Stage, 'denoiser' | 'instrumented' | 'scheduled' | 'exchange'>;
+
 /** One network (or ensemble) that works at one size. */
 export interface Stage {
   readonly name: string;
+  /** The same with a denoiser of the caller's in the place of an expert; `own` takes what is to be disposed with the variant. Absent: `denoiser` is an ExpertEnsemble, or has no experts. */
+  readonly exchange?: (name: string, denoiser: Expert['denoiser'], own: <T extends { dispose(): Promise<void> }>(part: T) => T) => ActingStage;
   /** Samples as a hub scheduler does, unless a solver or a grid is asked for by name. */
   readonly scheduled?: (choice: ScheduleChoice) => Scheduled;
   /** The network takes the guidance scale as an input: one call per evaluation, no negative. */

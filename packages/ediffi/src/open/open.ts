@@ -5,10 +5,11 @@ import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
 import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
-import { perInstrument, type BaseStage, type Upsampler } from '../stage.js';
+import { perInstrument, type ActingStage, type BaseStage, type Upsampler } from '../stage.js';
 import { cutAt, type ExpertCut } from './cut.js';
 import { enlargingStage } from './enlarging.js';
 import { families, type Family } from './families.js';
+import { foreignExpert } from './foreign.js';
 import { framingOf, ownInputs } from './framing.js';
 import { lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
@@ -201,38 +202,45 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
   const cut = networks.length > 1 ? cutAt(options.cut ?? boundaryOf(index) ?? 0.8, scheduler) : 0;
   const unknown = Object.keys(options.guidance ?? {}).find((name) => !networks.some((network) => network.name === name));
   if (unknown !== undefined) throw new CapabilityError('guidance', `there is no expert '${unknown}' — experts: ${networks.map((n) => n.name).join(', ')}`);
-  const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map(({ name, file, index: from, family: kind, join }, i) => ({
-    name,
-    sigmaMin: networks.length > 1 && i === 0 ? cut : 0,
-    sigmaMax: i === 0 ? Infinity : cut,
-    ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
-    denoiser: async () => {
-      const session = await loads.session(key(from === index ? model : 'refiner', file), instrument);
-      return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
-    },
-  }));
-  const ensembleOf = (instrument?: Instrumentation): ExpertEnsemble<Told> => own(new ExpertEnsemble(experts(instrument), options.resident === undefined ? {} : { resident: options.resident }));
-  const plain = ensembleOf();
-  const network = ensembleNetwork(plain);
-  const changed = new Map<string, ReturnType<typeof ensembleNetwork>>();
-  const networkOf = (instrument?: Instrumentation): ReturnType<typeof ensembleNetwork> => {
-    if (!instrument) return network;
-    const id = JSON.stringify(instrument);
-    const made = changed.get(id) ?? ensembleNetwork(ensembleOf(instrument));
-    changed.set(id, made);
-    return made;
+  const factor = family.pixels ? 1 : await factorOf(index);
+  /** What the stage does, with some experts exchanged. */
+  const acting = (swaps: Readonly<Record<string, Expert['denoiser']>>, keep: <T extends Disposable>(part: T) => T): ActingStage => {
+    const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map(({ name, file, index: from, family: kind, join }, i) => ({
+      name,
+      sigmaMin: networks.length > 1 && i === 0 ? cut : 0,
+      sigmaMax: i === 0 ? Infinity : cut,
+      ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
+      denoiser: swaps[name] ? foreignExpert(swaps[name], scheduler, (condition) => ownInputs(condition, name)) : async () => {
+        const session = await loads.session(key(from === index ? model : 'refiner', file), instrument);
+        return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
+      },
+    }));
+    const ensembleOf = (instrument?: Instrumentation): ExpertEnsemble<Told> => keep(new ExpertEnsemble(experts(instrument), options.resident === undefined ? {} : { resident: options.resident }));
+    const plain = ensembleOf();
+    const network = ensembleNetwork(plain);
+    const changed = new Map<string, ReturnType<typeof ensembleNetwork>>();
+    const networkOf = (instrument?: Instrumentation): ReturnType<typeof ensembleNetwork> => {
+      if (!instrument) return network;
+      const id = JSON.stringify(instrument);
+      const made = changed.get(id) ?? ensembleNetwork(ensembleOf(instrument));
+      changed.set(id, made);
+      return made;
+    };
+    return {
+      denoiser: plainDenoiser(scheduler, plain, network),
+      instrumented: perInstrument((instrument) => plainDenoiser(scheduler, plain, networkOf(instrument))),
+      scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor }),
+      exchange: (name, denoiser, kept) => acting({ ...swaps, [name]: denoiser }, kept),
+    };
   };
   const embedded = ['guidance', 'timestep_cond'].some((name) => first!.outline.inputs.some((input) => input.name === name));
   const channels = family.packed ? numberOf(first!.config, 'in_channels', 64, 'config.json') / 4 : numberOf(first!.config, 'out_channels', 4, 'config.json');
   const latent = family.pixels ? 3 : await latentChannels(index, channels);
-  const factor = family.pixels ? 1 : await factorOf(index);
   const size = numberOf(first!.config, 'sample_size', family.packed ? 128 : 64, 'config.json') * factor;
   const fixed = family.packed ? undefined : fixedSize(first!.outline, graphNames(first!.outline, family).sample);
   return {
     name: model === 'model' ? 'base' : model,
-    denoiser: plainDenoiser(scheduler, plain, network),
-    instrumented: perInstrument((instrument) => plainDenoiser(scheduler, plain, networkOf(instrument))),
-    scheduled: scheduling({ family, config: scheduler, ensemble: plain, network: networkOf, factor }),
+    ...acting({}, own),
     framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
     embedsGuidance: embedded,
     defaults: { steps: family.steps, guidance: family.guidance },

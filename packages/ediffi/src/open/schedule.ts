@@ -3,6 +3,7 @@ import { CapabilityError, epsilon, float32, flow, guidedNetwork, velocity, type 
 import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
 import type { Guide, ScheduleChoice, Scheduled } from '../stage.js';
 import type { Family } from './families.js';
+import { flows } from './foreign.js';
 import type { Told } from './network.js';
 
 /** What a stage's schedules are made of. */
@@ -50,8 +51,7 @@ export function scheduling({ family, config: own, ensemble, network, factor }: S
 /** The network in this library's own terms: VE form for ε and v, σ in 0…1 for flow. */
 export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<Told>, network: Network): Denoiser {
   const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
-  const flows = String(config['_class_name']).startsWith('FlowMatch') || config['use_flow_sigmas'] === true;
-  if (flows) {
+  if (flows(config)) {
     const schedule = flowSchedule({ shift: number('shift', number('flow_shift', 1)), steps: number('num_train_timesteps', 1000) });
     return withExperts(flow(network, schedule), ensemble, (sigma) => sigma / Math.max(1 - sigma, 1e-6), (sigma) => (sigma === Infinity ? 1 : sigma / (1 + sigma)));
   }
