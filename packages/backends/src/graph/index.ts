@@ -1,6 +1,7 @@
 import { analyse, type GraphInputs } from './analysis.js';
 import type { Segment } from './labels.js';
 import { parseModel } from './onnx.js';
+import { slicedStride } from './slices.js';
 
 export type { GraphInputs } from './analysis.js';
 export { externalFiles } from './external.js';
@@ -13,6 +14,8 @@ export interface GraphReport {
   readonly image: string;
   readonly texts: readonly string[];
   readonly selfAttentions: number;
+  /** Stride of the finest self-attentions, where they can be computed in slices. */
+  readonly slicedStride?: number;
   readonly sites: readonly { readonly name: string; readonly kind: 'cross' | 'joint'; readonly form: 'softmax' | 'fused'; readonly stride: number; readonly rank: number; readonly columns: readonly Segment[] }[];
   readonly warnings: readonly string[];
 }
@@ -20,12 +23,15 @@ export interface GraphReport {
 /** Lists the sites where text meets the picture, in an ONNX file that is not loaded for it. Throws ModelError, or CapabilityError when there are none. */
 export function inspectGraph(bytes: Uint8Array, name = 'graph', inputs: GraphInputs = {}): GraphReport {
   const model = parseModel(bytes, name);
-  const { sites, selfAttentions, image, texts, warnings } = analyse(model, name, inputs);
+  const analysis = analyse(model, name, inputs);
+  const { sites, selfAttentions, image, texts, warnings } = analysis;
+  const stride = slicedStride(analysis, model.nodes);
   return {
     opset: model.opset,
     image: image.name,
     texts: texts.map((t) => t.name),
     selfAttentions,
+    ...(stride !== undefined && { slicedStride: stride }),
     sites: sites.map((s) => ({ name: s.node.name, kind: s.kind, form: s.form, stride: s.stride, rank: s.rank, columns: s.segments })),
     warnings,
   };

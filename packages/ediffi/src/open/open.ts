@@ -15,6 +15,7 @@ import { lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
 import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, textLength, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
+import { slicesOf, withSlices } from './slices.js';
 import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
 import { factorOf, latentChannels, openAutoencoder, vaeParameters } from './vae.js';
@@ -46,6 +47,11 @@ export interface OpenOptions extends HubOptions {
   readonly guidance?: Readonly<Record<string, number>>;
   /** In place of the model's own scheduler. */
   readonly scheduler?: SchedulerConfig;
+  /**
+   * In how many runs of queries the network's finest self-attention is computed: less memory, the same but for rounding. 1: as exported. Default: as many as leave 256
+   * queries a run at the model's own size, where its graph can be sliced.
+   */
+  readonly slices?: number;
   /** How the autoencoder cuts large pictures into tiles. */
   readonly tiling?: Tiling;
   readonly signal?: Abort;
@@ -203,6 +209,7 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
   const unknown = Object.keys(options.guidance ?? {}).find((name) => !networks.some((network) => network.name === name));
   if (unknown !== undefined) throw new CapabilityError('guidance', `there is no expert '${unknown}' — experts: ${networks.map((n) => n.name).join(', ')}`);
   const factor = family.pixels ? 1 : await factorOf(index);
+  const slices = networks.map(({ outline, config }) => slicesOf(outline, numberOf(config, 'sample_size', family.packed ? 128 : 64, 'config.json'), options.slices));
   /** What the stage does, with some experts exchanged. */
   const acting = (swaps: Readonly<Record<string, Expert['denoiser']>>, keep: <T extends Disposable>(part: T) => T): ActingStage => {
     const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map(({ name, file, index: from, family: kind, join }, i) => ({
@@ -211,7 +218,7 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
       sigmaMax: i === 0 ? Infinity : cut,
       ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
       denoiser: swaps[name] ? foreignExpert(swaps[name], scheduler, (condition) => ownInputs(condition, name)) : async () => {
-        const session = await loads.session(key(from === index ? model : 'refiner', file), instrument);
+        const session = await loads.session(key(from === index ? model : 'refiner', file), withSlices(slices[i]!, instrument));
         return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
       },
     }));
@@ -244,7 +251,7 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
     framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
     embedsGuidance: embedded,
     defaults: { steps: family.steps, guidance: family.guidance },
-    sites: () => networks.map(({ name, outline }) => sitesOf(name, outline)),
+    sites: () => networks.map(({ name, outline }, i) => sitesOf(name, outline, slices[i]!)),
     parameters: Object.fromEntries(networks.map(({ name, outline }) => [name, outline.parameters])),
     size: fixed ? fixed[1] * factor : size,
     ...(fixed && { fixed: [fixed[0] * factor, fixed[1] * factor] as const }),
@@ -265,12 +272,12 @@ function boundaryOf({ config }: ModelIndex): number | undefined {
 }
 
 /** `transformer: 3 joint attentions at stride 2; opset 18`, or why there are none. */
-function sitesOf(name: string, outline: GraphOutline): string {
+function sitesOf(name: string, outline: GraphOutline, slices: number): string {
   try {
     const { sites, opset, selfAttentions } = outline.sites();
     const strides = [...new Set(sites.map(({ stride }) => stride))].sort((a, b) => a - b);
     const counts = strides.map((stride) => `${sites.filter((site) => site.stride === stride).length} at stride ${stride}`);
-    return `${name}: text meets the picture in ${sites.length} ${sites[0]?.kind ?? 'cross'} attentions (${counts.join(', ')}), ${selfAttentions} self-attentions; opset ${opset}`;
+    return `${name}: text meets the picture in ${sites.length} ${sites[0]?.kind ?? 'cross'} attentions (${counts.join(', ')}), ${selfAttentions} self-attentions${slices > 1 ? `, the finest in ${slices} runs` : ''}; opset ${opset}`;
   } catch (error) {
     if (!CapabilityError.isInstance(error)) throw error;
     return `${name}: no painting with words — ${error.message}`;
