@@ -13,7 +13,7 @@ T5 = "stable-diffusion-3-medium-diffusers"  # its text_encoder_3 and tokenizer_3
 WIDTH = 40
 
 
-def unet(seed, size, in_channels=3, **changes):
+def unet(seed, size, in_channels=3, mix=0.1, **changes):
     from diffusers import UNet2DConditionModel
 
     model = UNet2DConditionModel(
@@ -34,7 +34,7 @@ def unet(seed, size, in_channels=3, **changes):
             text = torch.randn(4, 77, WIDTH, generator=g)
             yield (lambda: model(more, timestep, text, **labels)), torch.cat([noise, torch.randn(4, 3, size, size, generator=g) * 0.3], 1)
 
-    print(f"  fit error {fit_output(model.conv_out, examples()):.3f}")
+    print(f"  fit error {fit_output(model.conv_out, examples(), mix):.3f}")
     return model
 
 
@@ -68,7 +68,8 @@ def make():
     parts = {"tokenizer": t5_tokenizer(f"{T5}/tokenizer_3"), "text_encoder": t5(f"{T5}/text_encoder_3", 121, WIDTH), "safety_checker": None, "feature_extractor": None, "watermarker": None, "requires_safety_checker": False}
     first = quiet(IFPipeline(unet=unet(122, 16), scheduler=ddpm(1.5), **parts))
     noising = DDPMScheduler(beta_schedule="squaredcos_cap_v2", variance_type="fixed_small", clip_sample=True, prediction_type="epsilon")
-    upper = unet(123, 32, in_channels=6, class_embed_type="timestep", resnet_skip_time_act=True, resnet_out_scale_factor=1.414, time_embedding_act_fn="gelu")
+    # Where α is nearly 0, D = (x − σ·ε)/α multiplies every rounding. Of twelve seeds this one multiplies least: 1e-6 in its input moves the latents by 5e-5 (123, mix 0.1, guidance 4: 4e-3).
+    upper = unet(129, 32, in_channels=6, mix=0.03, class_embed_type="timestep", resnet_skip_time_act=True, resnet_out_scale_factor=1.414, time_embedding_act_fn="gelu")
     second = quiet(IFSuperResolutionPipeline(unet=upper, scheduler=ddpm(1.0), image_noising_scheduler=noising, **parts))
     text, time = torch.randn(2, 12, WIDTH), torch.tensor(500)
     write("if-stage1", first, {"tokenizer": f"{T5}/tokenizer_3"}, export=lambda p, *_: exported(p, "unet", {"sample": torch.randn(2, 3, 16, 16), "timestep": time, "encoder_hidden_states": text}, "out_sample"))
@@ -77,6 +78,6 @@ def make():
     arguments = {"prompt": PROMPT, "negative_prompt": NEGATIVE, "num_inference_steps": 6, "guidance_scale": 4.0, "height": 16, "width": 16}
     low = case("if-stage1", "if-stage1", first, 131, arguments, embeddings(first, arguments), OTHER, runner=Pixels, draws="the initial noise, then one per step but the last")
     image = low.latents[-1]
-    arguments = arguments | {"num_inference_steps": 5, "noise_level": 250, "height": 32, "width": 32}
+    arguments = arguments | {"num_inference_steps": 5, "guidance_scale": 2.0, "noise_level": 250, "height": 32, "width": 32}
     case("if-stage2", "if-stage2", second, 132, arguments, embeddings(second, arguments) | {"small": image}, OTHER, runner=Pixels, inputs={"image": image},
          draws="the initial noise, the noise added to the enlarged small picture, then one per step but the last; `small` [B, 3, 16, 16] in -1..1 is stage one's last latents")

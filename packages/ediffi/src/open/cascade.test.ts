@@ -12,29 +12,25 @@ afterAll(() => backend.dispose());
 const open = (): Promise<Pipeline> => Pipeline.open(fixture('if-stage1'), { backend, upsamplers: [fixture('if-stage2')] });
 
 describe('a pixel cascade', () => {
-  /** This network of random weights multiplies a difference by thousands over five steps: the reference itself is only as good as what 1e-6 in its input does. */
-  it('second stage equals diffusers on the same small picture, as closely as 1e-6 of its input decides', async () => {
+  it('second stage equals diffusers on the same small picture', async () => {
     const { arguments: a, tensors, seed } = readCase('if-stage2');
     const { encoders, upsamplers: [stage] = [] } = (await open()).parts;
     const encode = (text: unknown): ReturnType<typeof encodeTexts> => encodeTexts({ t5: String(text) }, encoders, { emptyToo: true });
     const [plain, negative] = [await encode(a['prompt']), await encode(a['negative_prompt'])];
     const run = resolveStage(stage!, { steps: a['num_inference_steps'] as number, guidance: a['guidance_scale'] as number, augmentation: sigmaOf(a['noise_level'] as number) }, { width: 32, height: 32 });
     const { data, shape } = tensors['small']!;
-    const painted = async (low: Float32Array): Promise<Float32Array[]> => {
-      const out: Float32Array[] = [];
-      for await (const { x } of sample(run, { plain, styled: plain, negative, window: {} }, { generators: [new Generator(seed)], low: float32(low, shape) })) out.push(Float32Array.from(await floats(x)));
-      return out;
-    };
-    const [ours, shaken] = [await painted(data), await painted(data.map((v, i) => v * (1 + 1e-6 * Math.sin(i))))];
     const latents = tensors['latents']!;
-    const apart = (a: Float32Array, b: Float32Array): number => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), 0);
-    const gaps = ours.map((x, i) => {
-      const wanted = latents.data.subarray(i * x.length, (i + 1) * x.length);
-      expect(apart(x, wanted), `step ${i}`).toBeLessThanOrEqual(8 * apart(x, shaken[i]!));
-      return apart(x, wanted);
-    });
-    expect(gaps[0]! / 3.4834).toBeLessThanOrEqual(1e-4);
-    expect((gaps.at(-1)! / 2) * 255).toBeLessThanOrEqual(2); // the picture, in 0…255
+    const [steps = 0] = latents.shape;
+    let last = new Float32Array(0);
+    let index = 0;
+    for await (const { x } of sample(run, { plain, styled: plain, negative, window: {} }, { generators: [new Generator(seed)], low: float32(data, shape) })) {
+      last = Float32Array.from(await floats(x));
+      const wanted = latents.data.subarray(index * last.length, ++index * last.length);
+      const largest = wanted.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
+      expect(apart(last, wanted) / largest, `latents after step ${index}`).toBeLessThanOrEqual(1e-3);
+    }
+    expect(index).toBe(steps);
+    expect((apart(last, latents.data.subarray((steps - 1) * last.length)) / 2) * 255).toBeLessThanOrEqual(2); // the picture, in 0…255
   });
 
   it('runs in one call, and either stage stops where it is told to', async () => {
@@ -47,6 +43,8 @@ describe('a pixel cascade', () => {
     await expect(Pipeline.open(fixture('sd15'), { backend, upsamplers: [fixture('if-stage2')] })).rejects.toThrow(/no stages that enlarge/);
   });
 });
+
+const apart = (a: Float32Array, b: Float32Array): number => a.reduce((most, v, i) => Math.max(most, Math.abs(v - b[i]!)), 0);
 
 /** √(1 − ᾱ) of a timestep of the cosine schedule that the model noises small pictures by. */
 function sigmaOf(timestep: number): number {
