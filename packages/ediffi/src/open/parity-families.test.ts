@@ -54,7 +54,7 @@ function optionsOf(c: Case, row: number): { prompt: string | Record<string, stri
     options: {
       seed: c.seed,
       steps: a['num_inference_steps'] as number,
-      guidance: trueScale === undefined ? (a['guidance_scale'] as number) : { scale: trueScale, embedded: a['guidance_scale'] as number },
+      guidance: a['guidance_rescale'] ? { scale: a['guidance_scale'] as number, rescale: a['guidance_rescale'] as number } : trueScale === undefined ? (a['guidance_scale'] as number) : { scale: trueScale, embedded: a['guidance_scale'] as number },
       scheduler: c.scheduler,
       ...(rows > 1 && { noise: rowOf(c.tensors['draw.0']!, row) }), // diffusers draws a batch at once, we each picture from its own seed
       ...(c.regions && { paint: { strength: c.strength!, regions: c.regions.map(({ phrase, weight, mask: name }) => ({ phrase, weight, mask: float32(c.tensors[name]!.data, c.tensors[name]!.shape) })) } }),
@@ -79,6 +79,9 @@ function stepsOf(c: Case, ours: number): number[] {
   const extra = c.tensors['latents']!.shape[0]! - ours;
   return Array.from({ length: ours }, (_, i) => i + extra);
 }
+
+/** float16: two versions of ONNX Runtime round in other places between layers. Embeddings of 2 to 4 have units of 2⁻⁹; guidance of 5 makes a row's rounding up to nine times as large. */
+const half = { text: 2 ** -8, latent: 1e-2, pixels: 3 };
 
 describe('equal to diffusers', () => {
   it.each(caseNames.filter((name) => !leftOut[name] && !name.startsWith('paint-call-')))('%s', async (name) => {
@@ -105,9 +108,10 @@ describe('equal to diffusers', () => {
       pixels = Math.max(pixels, 255 * apart(ours, wanted.data));
     }
     rows.push(`${name.padEnd(40)} ${text.toExponential(1).padEnd(8)} ${latent.toExponential(1).padEnd(8)} ${pixels.toFixed(3)}`);
-    expect(text, 'text embeddings').toBeLessThanOrEqual(1e-4);
-    expect(latent, 'latents').toBeLessThanOrEqual(1e-3);
-    expect(pixels).toBeLessThanOrEqual(2);
+    const most = c.family.endsWith('-fp16') ? half : { text: 1e-4, latent: 1e-3, pixels: 2 };
+    expect(text, 'text embeddings').toBeLessThanOrEqual(most.text);
+    expect(latent, 'latents').toBeLessThanOrEqual(most.latent);
+    expect(pixels).toBeLessThanOrEqual(most.pixels);
   });
 });
 
