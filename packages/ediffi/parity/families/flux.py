@@ -43,14 +43,22 @@ def embeddings(pipeline, arguments):
     return found
 
 
+def components():
+    """All but the transformer, with schnell's scheduler."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return {
+        "vae": vae(f"{SKELETON}/vae", 103), "text_encoder": clip(f"{SKELETON}/text_encoder", 101), "tokenizer": clip_tokenizer(f"{SKELETON}/tokenizer"),
+        "text_encoder_2": t5(f"{SKELETON}/text_encoder_2", 102, 48, heads=4), "tokenizer_2": t5_tokenizer(f"{SKELETON}/tokenizer_2"),
+        "scheduler": FlowMatchEulerDiscreteScheduler.from_pretrained(SKELETONS / SKELETON / "scheduler"),
+    }
+
+
 def make():
     from diffusers import FlowMatchEulerDiscreteScheduler, FluxPipeline
 
-    parts = {
-        "vae": vae(f"{SKELETON}/vae", 103), "text_encoder": clip(f"{SKELETON}/text_encoder", 101), "tokenizer": clip_tokenizer(f"{SKELETON}/tokenizer"),
-        "text_encoder_2": t5(f"{SKELETON}/text_encoder_2", 102, 48, heads=4), "tokenizer_2": t5_tokenizer(f"{SKELETON}/tokenizer_2"),
-    }
-    schnell = FlowMatchEulerDiscreteScheduler.from_pretrained(SKELETONS / SKELETON / "scheduler")
+    parts = components()
+    schnell = parts.pop("scheduler")
     base = {"prompt": PROMPT, "height": 64, "width": 96}
     families = {
         "flux-schnell": (False, schnell, {"": base | {"num_inference_steps": 4, "guidance_scale": 0.0, "max_sequence_length": 256}}),
