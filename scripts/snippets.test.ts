@@ -3,7 +3,8 @@ import { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { decodePng, readPngText } from 'ediffi';
+import { decodePng, encodePng, readPngText } from 'ediffi';
+import { fixtureFolder } from '../packages/ediffi/src/testing/parity.js';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -15,9 +16,14 @@ const programs = pages.flatMap((page) => {
 const folder = join(root, 'out', 'snippets');
 const home = process.cwd();
 const work = mkdtempSync(join(tmpdir(), 'ediffi-snippets-'));
-beforeAll(() => {
+beforeAll(async () => {
   mkdirSync(folder, { recursive: true });
   process.chdir(work); // what they write stays out of the repository
+  await fixtureFolder('sd15-controlnet', 'sd15-controlnet-onnx');
+  await fixtureFolder('sd15-image-prompt', 'sd15-ip-adapter-onnx');
+  const config = 'sd15-ip-adapter-onnx/unet/config.json';
+  writeFileSync(config, readFileSync(config, 'utf8').replace('"sample_size": 64', '"sample_size": 8')); // 64 × 64 by default: the programs say no size
+  for (const name of ['outlines.png', 'garden.png']) writeFileSync(name, encodePng({ width: 2, height: 1, data: Uint8Array.of(255, 255, 255, 255, 0, 0, 0, 255) }));
 });
 afterAll(() => {
   process.chdir(home);

@@ -8,7 +8,7 @@ from pathlib import Path
 
 warnings.filterwarnings("ignore")
 sys.path.insert(0, str(Path(__file__).parent))
-FAMILIES = ["sd15", "sd15_inpaint", "sd2", "half", "lcm", "sdxl", "sd3", "flux", "images", "deepfloyd", "pixart", "paint"]
+FAMILIES = ["sd15", "sd15_inpaint", "sd2", "half", "lcm", "sdxl", "sd3", "flux", "images", "deepfloyd", "pixart", "paint", "controlnet", "image_prompt"]
 
 if __name__ == "__main__":
     import torch

@@ -1,5 +1,7 @@
 import { float32, Generator, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
 import { AttentionWatch } from './attention/watch.js';
+import { controlled } from './control.js';
+import { prompted } from './image-prompt.js';
 import { planText, type Metadata, type StageMetadata } from './metadata.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { GeneratedImage } from './pictures/generated-image.js';
@@ -26,7 +28,9 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
   let pictures: HostTensor | undefined;
   const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
   for (const [i, run] of request.runs.entries()) {
-    const steps = sample(run, framed(run, conditions, request), {
+    const told = framed(run, conditions, request);
+    const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, signal ? { signal } : {}), request.controls, run) : told;
+    const steps = sample(run, steered, {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
       ...(pictures && { low: pictures }),
       ...(request.image && (i === 0 || request.mask) && { image: request.image }),
@@ -124,7 +128,7 @@ function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, opti
     guidance: typeof run.scale === 'function' ? 'function of sigma' : run.scale,
     experts: plans[i]!,
   }));
-  const { paint, style, share, image, mask } = request;
+  const { paint, style, share, image, mask, controls, imagePrompt } = request;
   return {
     prompt,
     ...(options.negative !== undefined && { negative: options.negative }),
@@ -133,6 +137,8 @@ function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, opti
     stages,
     ...(paint && { paint: { phrases: [...new Set(paint.regions.map((region) => region.phrase))], statistic: paint.statistic } }),
     ...(style && { style: { strength: style.strength } }),
+    ...(controls && { control: controls.map(({ network, scale, start, end, guess }) => ({ network, scale, start, end, guess })) }),
+    ...(imagePrompt && { imagePrompt: { pictures: imagePrompt.pictures.length, ...(imagePrompt.scale !== undefined && { scale: imagePrompt.scale }) } }),
     ...(image && { image: { strength: share, masked: mask !== undefined } }),
     versions: { ediffi: version, ...parts.versions },
   };

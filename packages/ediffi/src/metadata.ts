@@ -23,6 +23,8 @@ export interface Metadata {
   readonly stages: readonly StageMetadata[];
   readonly paint?: { readonly phrases: readonly string[]; readonly statistic: string };
   readonly style?: { readonly strength: number };
+  readonly control?: readonly { readonly network: string; readonly scale: number; readonly start: number; readonly end: number; readonly guess: boolean }[];
+  readonly imagePrompt?: { readonly pictures: number; readonly scale?: number };
   readonly image?: { readonly strength: number; readonly masked: boolean };
   readonly versions: Readonly<Record<string, string>>;
 }

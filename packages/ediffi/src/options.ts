@@ -35,6 +35,29 @@ export interface Style {
   readonly window?: { readonly from?: number; readonly to?: number };
 }
 
+/** A picture that the composition follows through a ControlNet of the model: outlines, depth, a pose, whatever the ControlNet learned. */
+export interface ControlPicture {
+  /** Resized to the painted size; a tensor's −1…1 becomes 0…1. */
+  readonly image: PictureInput;
+  /** Factor on what the ControlNet adds; default 1. */
+  readonly scale?: number;
+  /** Share of the steps after which it begins, and at which it ends; default 0 and 1. */
+  readonly start?: number;
+  readonly end?: number;
+  /** The picture alone leads: it does not touch the negative, and counts less in the fine blocks. Default false. */
+  readonly guess?: boolean;
+  /** The ControlNet that reads it: 'controlnet', 'controlnet_1', … Default: the first picture's is the first, and so on. */
+  readonly network?: string;
+}
+
+/** Pictures as a prompt, for models that were exported with an IP-Adapter. */
+export interface ImagePrompt {
+  /** One, or as many as the adapter takes. */
+  readonly image: PictureInput | readonly PictureInput[];
+  /** How much they count, where the graph takes that as an input (default 1); elsewhere it was fixed at export, and a scale is refused. */
+  readonly scale?: number;
+}
+
 /** What may be set for each stage on its own. */
 export interface StageOptions {
   /** Network evaluations are steps × the solver's calls per step. */
@@ -58,6 +81,10 @@ export interface CommonOptions extends StageOptions {
   readonly height?: number;
   readonly paint?: Paint;
   readonly style?: Style;
+  /** Hub models with ControlNets: what the composition follows. */
+  readonly control?: ControlPicture | readonly ControlPicture[];
+  /** Hub models with an IP-Adapter: pictures as a prompt. */
+  readonly imagePrompt?: ImagePrompt;
   /** Start from this picture instead of from noise; `strength` says how much of it to give up. */
   readonly image?: PictureInput;
   /** Share of the noise schedule that is run on `image`, over 0 to 1. Default 0.6, or 1 with a mask. */

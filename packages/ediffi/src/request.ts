@@ -1,5 +1,7 @@
 import { finiteNumber, integer, OptionError, sigmaWindow, type HostTensor, type PaintWithWords } from '@ediffi/core';
 import type { AttentionOptions } from './attention/attention.js';
+import { resolveControls, type ControlRequest } from './control.js';
+import { resolveImagePrompt, type ImagePromptRequest } from './image-prompt.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { tensorOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
@@ -21,9 +23,11 @@ export interface Request {
   readonly attention?: AttentionOptions;
   readonly noise?: HostTensor;
   readonly frame?: FrameOptions;
+  readonly controls?: readonly ControlRequest[];
+  readonly imagePrompt?: ImagePromptRequest;
 }
 
-const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'encoders', 'stages', 'upscale', 'attention', 'scheduler', 'noise', 'frame', 'signal'];
+const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'augmentation', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'control', 'imagePrompt', 'encoders', 'stages', 'upscale', 'attention', 'scheduler', 'noise', 'frame', 'signal'];
 
 /** The stages that will run, with their settings. Throws the typed error of the first illegal option. */
 export function resolveRuns(parts: PipelineParts, options: GenerateOptions | BatchOptions): { runs: StageRun[]; share: number; image?: HostTensor; mask?: HostTensor } {
@@ -65,7 +69,10 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   if (paint) checkPaint(paint, texts);
   const style = options.style && resolveStyle(options.style, parts);
   const attention = options.attention && checkAttention(options.attention, texts);
-  return { texts, negative, seeds: resolveSeeds(options), ...(options.frame && { frame: options.frame }), ...(options.noise && { noise: options.noise }), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...resolveRuns(parts, options) };
+  const { runs, ...source } = resolveRuns(parts, options);
+  const controls = options.control && resolveControls(options.control, parts.base, runs[0]!);
+  const imagePrompt = options.imagePrompt && resolveImagePrompt(options.imagePrompt, parts.base);
+  return { texts, negative, seeds: resolveSeeds(options), ...(options.frame && { frame: options.frame }), ...(options.noise && { noise: options.noise }), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...(controls && { controls }), ...(imagePrompt && { imagePrompt }), runs, ...source };
 }
 
 /** How many super-resolution stages run. */

@@ -1,4 +1,4 @@
-import type { Conditioning, Denoiser, Expert, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
+import type { Abort, Conditioning, Denoiser, Expert, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
 import type { Recipe, SchedulerConfig } from '@ediffi/sampler';
 
 /** What a stage does unless told otherwise. */
@@ -61,6 +61,34 @@ export interface FrameOptions {
   readonly aesthetic?: number;
 }
 
+/** A ControlNet that a stage's networks take residuals from. */
+export interface ControlSlot {
+  readonly name: string;
+  /** It is part of the network's graph: one picture, one scale, for all rows. */
+  readonly folded?: boolean;
+  /** It speaks of the picture as a whole; diffusers always leaves it out of the negative. */
+  readonly pools?: boolean;
+}
+
+/** Inputs that pictures as prompts add to a conditioning. */
+export type PromptInputs = Pick<Conditioning, 'inputs' | 'constants'>;
+
+/** How a stage takes pictures as prompts (IP-Adapter). */
+export interface ImagePromptSlot {
+  /** The scale is an input of the graph; else it was fixed when the model was exported. */
+  readonly scaled: boolean;
+  /** How many pictures the graph takes; absent: any number. */
+  readonly count?: number;
+  /** Parameters of the image encoder; absent: the model has none. */
+  readonly parameters?: number;
+  /** For describe(). */
+  readonly line: string;
+  /** What the pictures add to the conditioning. Rejects with ModelError when there is no image encoder. */
+  told(pictures: readonly { readonly width: number; readonly height: number; readonly data: Uint8Array }[], scale: number | undefined, call: { readonly signal?: Abort }): Promise<{ readonly positive: PromptInputs; readonly negative: PromptInputs }>;
+  /** What stands for no picture, where that is not zeros. */
+  unprompted?(call: { readonly signal?: Abort }): Promise<PromptInputs>;
+}
+
 /** The networks of a stage at work, with one expert exchanged. */
 export type ActingStage = Pick<Stage, 'denoiser' | 'instrumented' | 'scheduled' | 'exchange'>;
 
@@ -75,6 +103,10 @@ export interface Stage {
   readonly embedsGuidance?: boolean;
   /** Adds the inputs that follow from the picture's size and the options. */
   readonly framed?: (condition: Conditioning, framing: Framing) => Conditioning;
+  /** Absent: no network takes pictures as prompts. */
+  readonly imagePrompt?: ImagePromptSlot;
+  /** The ControlNets, where a network takes their residuals; absent: none does. */
+  readonly controls?: readonly ControlSlot[];
   readonly denoiser: Denoiser;
   /** The same network on an instrumented graph: with region inputs for paint-with-words, with attention maps, or both. Absent: `denoiser` is used for that too. */
   readonly instrumented?: (instrument: Instrumentation) => Denoiser;

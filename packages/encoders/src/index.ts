@@ -1,4 +1,5 @@
 export * from './clip-image.js';
+export * from './clip-pixels.js';
 export * from './clip-text.js';
 export { hubTextEncoder, type HubTextOptions } from './hub/hub-text-encoder.js';
 export { hubTokenizer, type HubTokenizer, type HubTokenizerFiles } from './hub/hub-tokenizer.js';

@@ -37,6 +37,20 @@ export interface PromptEncoder {
   dispose(): Promise<void>;
 }
 
+/** A picture that the composition follows, read by a ControlNet (arXiv 2302.05543) at every call. */
+export interface Control {
+  /** The network that reads it. */
+  readonly network: string;
+  /** `[n, C, H, W]` in 0…1, n dividing B, at the size of the finished picture. */
+  readonly image: Tensor;
+  /** Factor on what the network adds, at an EDM-like σ; 0: it is not called. */
+  readonly scale: (sigma: number) => number;
+  /** The first residual counts a tenth, the last one whole, evenly in the exponent between: the half of "guess mode" that is not leaving it out of the negative. */
+  readonly graded?: boolean;
+  /** Per row: whether it applies (default: to all). */
+  readonly rows?: readonly boolean[];
+}
+
 /**
  * Everything a denoiser is told. A batch of B pictures takes n rows of conditioning, n dividing B: each row serves B/n pictures in a row.
  */
@@ -52,4 +66,8 @@ export interface Conditioning {
   readonly channels?: Tensor;
   /** Further graph inputs by name `[n, …]`, such as a super-resolution stage's low_res. */
   readonly inputs?: Readonly<Record<string, Tensor>>;
+  /** Further graph inputs that the whole batch shares, fed as they are. */
+  readonly constants?: Readonly<Record<string, Tensor>>;
+  /** Pictures that the composition follows. */
+  readonly controls?: readonly Control[];
 }

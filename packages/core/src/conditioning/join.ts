@@ -2,7 +2,7 @@ import { ShapeError } from '../errors/errors.js';
 import { cast } from '../tensor/cast.js';
 import { float32, floats } from '../tensor/host.js';
 import { shapeText, sizeOf, type Tensor } from '../tensor/tensor.js';
-import type { Conditioning, PromptEmbedding } from './conditioning.js';
+import type { Conditioning, Control, PromptEmbedding } from './conditioning.js';
 
 /** Rows of conditioning: the batch of its embeddings and further inputs (1 when it has none). Throws ShapeError when they disagree. */
 export function rowsOf(condition: Conditioning): number {
@@ -73,10 +73,19 @@ export async function joinConditioning(positive: Conditioning, negative: Conditi
     embeddings,
     inputs,
     ...(channels && { channels }),
+    ...((positive.constants ?? negative.constants) && { constants: { ...negative.constants, ...positive.constants } }),
+    ...joinControls(positive.controls, negative.controls, rows),
     ...(positive.regions && { regions: positive.regions }),
     ...(positive.prompts && { prompts: [...repeated(positive.prompts, rows, ''), ...repeated(negative.prompts ?? [], rows, '')] }),
     painted: [...repeated(positive.painted ?? [], rows, true), ...Array<boolean>(rows).fill(false)],
   };
+}
+
+/** A control of one side applies to the rows of that side; one that both sides hold, to all. */
+function joinControls(positive: readonly Control[] = [], negative: readonly Control[] = [], rows: number): Pick<Conditioning, 'controls'> {
+  const all = [...new Set([...positive, ...negative])];
+  const half = (control: Control, side: readonly Control[]): boolean[] => repeated(side.includes(control) ? (control.rows ?? []) : [false], rows, true);
+  return all.length > 0 ? { controls: all.map((control) => ({ ...control, rows: [...half(control, positive), ...half(control, negative)] })) } : {};
 }
 
 /** `list` stretched to `count` entries, each repeated in a row. */

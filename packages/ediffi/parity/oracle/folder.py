@@ -161,7 +161,7 @@ def resolved(family):
     return target
 
 
-DIMS = {"batch_size": 2, "sequence_length": 77, "height": 8, "width": 16, "num_channels": 3}
+DIMS = {"batch_size": 2, "sequence_length": 77, "height": 8, "width": 16, "num_channels": 3, "picture_height": 64, "picture_width": 128} | {f"{edge}_{s}": size // s for s in (1, 2, 4, 8) for edge, size in (("height", 8), ("width", 16))}
 
 
 def agreement(family, pipeline, bound=2e-5):
@@ -179,9 +179,10 @@ def agreement(family, pipeline, bound=2e-5):
         outputs = session.run(None, {k: v.numpy() for k, v in feeds.items()})
         with torch.no_grad():
             expected = reference(name, pipeline, feeds)
-        for value, got in zip(session.get_outputs(), outputs):
-            if value.name in expected:
-                want = expected[value.name].numpy()
+        for index, (value, got) in enumerate(zip(session.get_outputs(), outputs)):
+            key = value.name if value.name in expected else index
+            if key in expected:
+                want = expected[key].numpy()
                 worst[f"{name}.{value.name}"] = float(np.abs(got - want).max() / max(1, np.abs(want).max()))
     shutil.rmtree(folder.parent)
     assert worst and max(worst.values()) < bound, worst
@@ -214,7 +215,9 @@ def feed(value, component, pipeline, generator, names):
     if value.name == "class_labels":
         return torch.tensor([250, 100])
     if value.name == "timestep":
-        return torch.full([2] if value.shape else [], 0.5 if "img_ids" in names else 500).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+        return torch.full([d if isinstance(d, int) else 2 for d in value.shape], 0.5 if "img_ids" in names else 500).to({"tensor(int64)": torch.int64, "tensor(float)": torch.float32}[value.type])
+    if value.name.startswith("conditioning_scale") or value.name == "ip_adapter_scale":
+        return torch.rand(value.shape, generator=generator)
     if None in shape or rank:
         shape = known_shape(value.name, component, pipeline, names)
     if value.name == "sample" and component == "vae_encoder":
@@ -243,9 +246,18 @@ def reference(name, pipeline, feeds):
     """What PyTorch answers, by the names of the exported outputs."""
     if name == "vae_encoder":
         return {"latent_parameters": pipeline.vae.encode(feeds["sample"]).latent_dist.parameters}
+    if name == "image_encoder":
+        output = pipeline.image_encoder(feeds["pixel_values"], output_hidden_states=True)
+        return {"image_embeds": output.image_embeds, "last_hidden_state": output.last_hidden_state} | {f"hidden_states.{i}": h for i, h in enumerate(output.hidden_states)}
     if name == "vae_decoder":
         return {"sample": pipeline.vae.decode(feeds["latent_sample"]).sample}
+    if name.startswith("controlnet"):
+        return residuals(name, pipeline, feeds)
     module = getattr(pipeline, name)
+    if "image_embeds" in feeds:
+        return {"out_sample": prompted(pipeline, feeds)}
+    if "controlnet_conds" in feeds:
+        return {"noise_pred": folded(pipeline, feeds)}
     if name.startswith("text_encoder"):
         mask = {"attention_mask": feeds["attention_mask"]} if "attention_mask" in feeds else {}
         output = module(feeds["input_ids"].long(), output_hidden_states=True, **mask)
@@ -253,7 +265,38 @@ def reference(name, pipeline, feeds):
         hidden = output.hidden_states or ()
         return {k: v for k, v in named.items() if v is not None} | {f"hidden_states.{i}": h for i, h in enumerate(hidden)}
     added = {k: feeds[k] for k in ("text_embeds", "time_ids") if k in feeds}
-    rest = {k: v for k, v in feeds.items() if k not in added}
+    down = [v for k, v in feeds.items() if k.startswith("down_block")]
+    rest = {k: v for k, v in feeds.items() if k not in added and not k.startswith("down_block")} | ({"down_block_additional_residuals": down} if down else {})
     added = {"added_cond_kwargs": added} if added else {"added_cond_kwargs": {"resolution": None, "aspect_ratio": None}} if "encoder_attention_mask" in feeds else {}
     output = module(**rest, **added).sample
     return {"out_sample": output, "out_hidden_states": output}
+
+
+def nets_of(pipeline):
+    return list(getattr(pipeline.controlnet, "nets", [pipeline.controlnet]))
+
+
+def residuals(name, pipeline, feeds):
+    """A ControlNet's outputs, in order: down blocks, middle."""
+    net = nets_of(pipeline)[int(name.partition("_")[2] or 0)]
+    added = {k: feeds[k] for k in ("text_embeds", "time_ids") if k in feeds}
+    down, middle = net(feeds["sample"], feeds["timestep"], feeds["encoder_hidden_states"], feeds["controlnet_cond"], feeds.get("conditioning_scale", 1.0), added_cond_kwargs=added or None, return_dict=False)
+    return dict(enumerate([*down, middle]))
+
+
+def folded(pipeline, feeds):
+    """The UNet with the residuals of all ControlNets, each with its own picture and scale."""
+    first = (feeds["sample"], feeds["timestep"], feeds["encoder_hidden_states"])
+    found = [net(*first, hint, scale, return_dict=False) for net, hint, scale in zip(nets_of(pipeline), feeds["controlnet_conds"], feeds["conditioning_scales"])]
+    down = [sum(parts) for parts in zip(*(d for d, _ in found))]
+    return pipeline.unet(*first, down_block_additional_residuals=down, mid_block_additional_residual=sum(m for _, m in found)).sample
+
+
+def prompted(pipeline, feeds):
+    """The UNet with an IP-Adapter, at the graph's scale."""
+    before = next(p.scale for p in pipeline.unet.attn_processors.values() if hasattr(p, "scale"))
+    if "ip_adapter_scale" in feeds:
+        pipeline.set_ip_adapter_scale(float(feeds["ip_adapter_scale"]))
+    answer = pipeline.unet(feeds["sample"], feeds["timestep"], feeds["encoder_hidden_states"], added_cond_kwargs={"image_embeds": [feeds["image_embeds"]]}).sample
+    pipeline.set_ip_adapter_scale(before)
+    return answer

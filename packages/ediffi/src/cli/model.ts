@@ -8,6 +8,7 @@ export interface ModelArguments {
   readonly model?: string;
   readonly refiner?: string;
   readonly cut?: string;
+  readonly controlnet?: readonly string[];
   readonly resident?: string;
   readonly threads?: string;
   readonly offline?: boolean;
@@ -24,7 +25,7 @@ export async function modelOf(typed: ModelArguments, io: Io): Promise<Pipeline> 
     ...(io.signal && { signal: io.signal }),
   };
   const own = model === undefined || (await stat(join(model, 'card.json')).catch(() => undefined))?.isFile();
-  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }), ...(typed.clipSkip !== undefined && { clipSkip: numberOption(typed.clipSkip, '--clip-skip') }) });
-  for (const [name, value] of Object.entries({ refiner, cut: typed.cut, weights: typed.weights, 'clip-skip': typed.clipSkip })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
+  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.controlnet && { controlnets: typed.controlnet }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }), ...(typed.clipSkip !== undefined && { clipSkip: numberOption(typed.clipSkip, '--clip-skip') }) });
+  for (const [name, value] of Object.entries({ refiner, cut: typed.cut, weights: typed.weights, 'clip-skip': typed.clipSkip, controlnet: typed.controlnet })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
   return loadEdiffi({ ...common, ...(model !== undefined && { folder: model }) });
 }

@@ -30,6 +30,12 @@ export interface PaintArguments extends ModelArguments {
   readonly image?: string;
   readonly strength?: string;
   readonly mask?: string;
+  readonly control?: readonly string[];
+  readonly controlScale?: readonly string[];
+  readonly controlWindow?: readonly string[];
+  readonly controlGuess?: boolean;
+  readonly imagePrompt?: readonly string[];
+  readonly imagePromptScale?: string;
   readonly encoders?: string;
   readonly attention?: string;
 }
@@ -89,10 +95,50 @@ export async function generateOptions(typed: PaintArguments, signal?: AbortSigna
     ...(typed.attention !== undefined && { attention: { maps: true } }),
     ...(typed.canvas !== undefined && { paint: { canvas: await readInput(typed.canvas, '--canvas'), colors: await readColors(typed.colors!), ...number('strength', '--paint-strength', typed.paintStrength), ...number('outside', '--paint-outside', typed.paintOutside) } }),
     ...(typed.style !== undefined && { style: { image: await readInput(typed.style, '--style'), ...number('strength', '--style-strength', typed.styleStrength) } }),
+    ...(await controlOption(typed)),
+    ...(await imagePromptOption(typed)),
     ...(await file('image', typed.image)),
     ...(await file('mask', typed.mask)),
     ...(signal && { signal }),
   };
+}
+
+/** Control pictures, the i-th scale and window for the i-th; one scale or window for all of them. */
+async function controlOption({ control, controlScale = [], controlWindow = [], controlGuess }: PaintArguments): Promise<Pick<GenerateOptions, 'control'>> {
+  if (!control) {
+    const odd = controlScale.length > 0 ? 'scale' : controlWindow.length > 0 ? 'window' : controlGuess ? 'guess' : undefined;
+    if (odd) throw new UsageError(`--control-${odd}: goes with --control, the picture`);
+    return {};
+  }
+  const each = <T>(list: readonly T[], name: string, i: number): T | undefined => {
+    if (list.length > 1 && list.length !== control.length) throw new UsageError(`--control-${name}: expected one, or ${control.length} as there are pictures, got ${list.length}`);
+    return list.length === 1 ? list[0] : list[i];
+  };
+  return {
+    control: await Promise.all(control.map(async (path, i) => {
+      const [scale, window] = [each(controlScale, 'scale', i), each(controlWindow, 'window', i)];
+      return {
+        image: await readInput(path, '--control'),
+        ...(scale !== undefined && { scale: numberOption(scale, '--control-scale') }),
+        ...(window !== undefined && windowOption(window)),
+        ...(controlGuess && { guess: true }),
+      };
+    })),
+  };
+}
+
+function windowOption(text: string): { start: number; end: number } {
+  const [start, end, ...more] = text.split(',');
+  if (start === undefined || end === undefined || more.length > 0) throw new UsageError(`--control-window: expected START,END as shares of the steps, such as 0,0.5, got ${JSON.stringify(text)}`);
+  return { start: numberOption(start, '--control-window'), end: numberOption(end, '--control-window') };
+}
+
+async function imagePromptOption({ imagePrompt, imagePromptScale: scale }: PaintArguments): Promise<Pick<GenerateOptions, 'imagePrompt'>> {
+  if (!imagePrompt) {
+    if (scale !== undefined) throw new UsageError('--image-prompt-scale: goes with --image-prompt, the picture');
+    return {};
+  }
+  return { imagePrompt: { image: await Promise.all(imagePrompt.map((path) => readInput(path, '--image-prompt'))), ...(scale !== undefined && { scale: numberOption(scale, '--image-prompt-scale') }) } };
 }
 
 function sizeOption(text: string | undefined): { width?: number; height?: number } {

@@ -25,6 +25,9 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
+/** Collects an option that may be given several times. */
+const several = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+
 function program(io: Io): Command {
   const root = new Command('ediffi')
     .description('Paints pictures with the embedded eDiff-I: several expert denoisers, T5 and CLIP together, paint-with-words, style by reference.')
@@ -56,6 +59,12 @@ function program(io: Io): Command {
     .option('--image <png>', 'start from this picture …')
     .option('--strength <s>', '… and give up this share of it, over 0 to 1')
     .option('--mask <png>', 'repaint --image only where this is white')
+    .option('--control <png>', 'a picture that the composition follows, through a ControlNet of a --model; again for more …', several)
+    .option('--control-scale <s>', '… how much it counts, 1 by default …', several)
+    .option('--control-window <start,end>', '… and in which share of the steps, 0,1 by default', several)
+    .option('--control-guess', 'let the control picture lead: it does not touch the negative')
+    .option('--image-prompt <png>', 'a picture as a prompt, for a --model with an IP-Adapter; again for more …', several)
+    .option('--image-prompt-scale <s>', '… and how much they count')
     .option('--encoders <list>', 'text encoders that read the prompt: t5, clip or t5,clip')
     .option('--attention <folder>', 'write what the picture looked at: a heat map per word, and shares per step as JSON')
     .option('--upscale <stage>', 'stop after this super-resolution stage; default: after the last')
@@ -65,6 +74,7 @@ function program(io: Io): Command {
     .option('--model <folder>', "another model: a folder with card.json, or one of diffusers' layout with ONNX graphs (or its hub id)")
     .option('--refiner <folder>', 'a second model that takes over at low noise, such as SDXL\'s refiner')
     .option('--cut <share>', 'where it takes over: share of the timesteps done before, 0.8 by default')
+    .option('--controlnet <folder>', 'a ControlNet for a --model whose UNet takes residuals; again for more', several)
     .option('--resident <n>', 'how many experts may be in memory at once')
     .option('--offline', 'take hub models from the cache only')
     .option('--weights', "read (word:1.2), [word] and BREAK in the prompts of a --model of diffusers' layout")

@@ -1,9 +1,12 @@
 import { CapabilityError, float32, type Conditioning, type HostTensor } from '@ediffi/core';
 import type { Framing } from '../stage.js';
-import { widthOf, type GraphFace } from './network.js';
+import { widthOf, type GraphFace } from './face.js';
 
 /** Prefix of inputs that only one expert takes. */
 const OWN = 'expert:';
+
+/** The name under which an input of one expert travels in a conditioning. */
+export const expertInput = (expert: string, name: string): string => `${OWN}${expert}:${name}`;
 
 /** The inputs that follow from size, role and guidance, for every network of a stage: those that the networks' graphs have. */
 export function framingOf(faces: Readonly<Record<string, GraphFace>>): (condition: Conditioning, framing: Framing) => Conditioning {
@@ -11,7 +14,7 @@ export function framingOf(faces: Readonly<Record<string, GraphFace>>): (conditio
     const inputs: Record<string, HostTensor> = {};
     for (const [expert, face] of Object.entries(faces)) {
       const has = (name: string): boolean => face.inputs.some((input) => input.name === name);
-      const put = (name: string, values: readonly number[], rank = 2): void => void (inputs[`${OWN}${expert}:${name}`] = float32([...values], rank === 1 ? [values.length] : [1, values.length]));
+      const put = (name: string, values: readonly number[], rank = 2): void => void (inputs[expertInput(expert, name)] = float32([...values], rank === 1 ? [values.length] : [1, values.length]));
       if (has('time_ids')) put('time_ids', timeIds(framing, widthOf(face, 'time_ids') ?? 6, face.name));
       if (has('guidance')) put('guidance', [framing.guidance], 1);
       if (has('timestep_cond')) put('timestep_cond', guidanceEmbedding(framing.guidance - 1, widthOf(face, 'timestep_cond') ?? 256));
@@ -24,7 +27,7 @@ export function framingOf(faces: Readonly<Record<string, GraphFace>>): (conditio
 
 /** The inputs of one expert under the names its graph has; those of others are dropped. */
 export function ownInputs(condition: Conditioning, expert: string): Conditioning {
-  const own = `${OWN}${expert}:`;
+  const own = expertInput(expert, '');
   const entries = Object.entries(condition.inputs ?? {}).flatMap(([name, tensor]) => (name.startsWith(own) ? [[name.slice(own.length), tensor] as const] : name.startsWith(OWN) ? [] : [[name, tensor] as const]));
   return { ...condition, inputs: Object.fromEntries(entries) };
 }

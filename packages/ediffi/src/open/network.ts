@@ -1,16 +1,12 @@
 /*
  * What a graph wants, read off its inputs: the picture, the time, the texts, and whatever else exporters and families add.
  */
-import { CapabilityError, float32, ModelError, NonFiniteError, isHost, patches, sessionNetwork, zeros, type Conditioning, type Denoiser, type ExpertEnsemble, type GraphNames, type Network, type Session, type Shape, type Tensor, type ValueInfo } from '@ediffi/core';
+import { CapabilityError, float32, ModelError, NonFiniteError, isHost, patches, sessionNetwork, zeros, type Conditioning, type Denoiser, type ExpertEnsemble, type GraphNames, type LiveInputs, type Network, type Session, type Shape, type Tensor } from '@ediffi/core';
+import { foldedNames, isResidual } from './control-names.js';
+import { dimension, widthOf, type GraphFace } from './face.js';
 import type { Family } from './families.js';
+import { absentImagePrompt, isImagePrompt } from './image-prompt.js';
 import { numberOf, type Config } from './model-index.js';
-
-/** Inputs and outputs of a graph, loaded or not. */
-export interface GraphFace {
-  readonly name: string;
-  readonly inputs: readonly ValueInfo[];
-  readonly outputs: readonly ValueInfo[];
-}
 
 /** Inputs that this library can feed, beside the picture, the time and the texts. */
 const fed = ['time_ids', 'timestep_cond', 'guidance', 'img_ids', 'txt_ids', 'encoder_attention_mask', 'class_labels', 'resolution', 'aspect_ratio'];
@@ -31,24 +27,11 @@ export function graphNames(face: GraphFace, family: Family): GraphNames {
   const output = face.outputs[0];
   if (!output) throw new ModelError(`${face.name}: the graph gives nothing`, face.name);
   const known = [sample, noise, text, pooledInput, maskInput, ...fed];
-  const odd = names.filter((name) => !known.includes(name) && !name.startsWith('regions_'));
+  const control = (name: string): boolean => family.network === 'unet' && (isResidual(name) || foldedNames.flat().includes(name) || isImagePrompt(name));
+  const odd = names.filter((name) => !known.includes(name) && !name.startsWith('regions_') && !control(name));
   if (odd.length) throw new CapabilityError('graph input', `${face.name}: nothing here feeds its input ${odd.join(', ')} — export the network without ${odd.length > 1 ? 'them' : 'it'}`, { inputs: odd });
   return { sample, noise, output: output.name, embeddings: { text: { tokens: text, ...(pooledInput !== undefined && { pooled: pooledInput }) } } };
 }
-
-const dimension = (face: GraphFace, input: string, axis: number): number | undefined => {
-  const size = face.inputs.find((info) => info.name === input)?.shape.at(axis);
-  return typeof size === 'number' && size > 0 ? size : undefined;
-};
-
-/** Height and width that the graph fixes for its picture `[B, C, H, W]`. */
-export const fixedSize = (face: GraphFace, sample: string): readonly [height: number, width: number] | undefined => {
-  const [height, width] = [dimension(face, sample, 2), dimension(face, sample, 3)];
-  return height !== undefined && width !== undefined ? [height, width] : undefined;
-};
-
-/** Width of an input's last axis, where the graph fixes it. */
-export const widthOf = (face: GraphFace, input: string): number | undefined => dimension(face, input, -1);
 
 /** Text columns, where the graph fixes their number. */
 export const textLength = (face: GraphFace, names: GraphNames): number | undefined => dimension(face, names.embeddings['text']!.tokens!, 1);
@@ -77,10 +60,12 @@ function positions(face: GraphFace, shape: Shape, condition: Conditioning): Reco
   return { img_ids: ranked('img_ids', ids, h * w), txt_ids: zeros(ranked('txt_ids', new Float32Array(words * 3), words).shape) };
 }
 
-/** A loaded graph as the family's raw network. */
-export function graphNetwork(session: Session, family: Family): Network {
+/** A loaded graph as the family's raw network; `live` inputs are fed besides. */
+export function graphNetwork(session: Session, family: Family, live?: LiveInputs): Network {
   return sessionNetwork(session, graphNames(session, family), {
-    ...(family.packed && { layout: patches(2), inputs: (shape: Shape, condition: Conditioning) => positions(session, shape, condition) }),
+    ...(family.packed && { layout: patches(2) }),
+    inputs: (shape: Shape, condition: Conditioning) => (family.packed ? positions(session, shape, condition) : absentImagePrompt(session, shape, condition)),
+    ...(live && { live }),
     ...(family.unitTime && { noiseUnit: 1000 }),
   });
 }

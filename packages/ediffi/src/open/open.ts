@@ -5,16 +5,20 @@ import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
 import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
-import { perInstrument, type ActingStage, type BaseStage, type Upsampler } from '../stage.js';
+import { perInstrument, type ActingStage, type BaseStage, type ImagePromptSlot, type Upsampler } from '../stage.js';
 import { cutAt, type ExpertCut } from './cut.js';
+import { openControls, ownControls, type Controls, type ControlSource } from './controls.js';
 import { enlargingStage } from './enlarging.js';
+import { fixedSize } from './face.js';
 import { families, type Family } from './families.js';
 import { foreignExpert } from './foreign.js';
 import { framingOf, ownInputs } from './framing.js';
+import { openImagePrompt } from './image-prompt.js';
 import { lazyEncoder, type Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
-import { asExpert, checkFace, ensembleNetwork, fixedSize, graphNames, graphNetwork, textLength, type Told } from './network.js';
+import { asExpert, checkFace, ensembleNetwork, graphNames, graphNetwork, textLength, type Told } from './network.js';
 import { plainDenoiser, scheduling } from './schedule.js';
+import { sitesOf } from './sites.js';
 import { slicesOf, withSlices } from './slices.js';
 import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
@@ -32,6 +36,8 @@ export interface OpenOptions extends HubOptions {
   readonly refiner?: FilesSource;
   /** Where it takes over: a share of the training timesteps (0.8: the last fifth), or a σ. Default: 0.8, or the model's own boundary. */
   readonly cut?: ExpertCut;
+  /** ControlNets (each a folder with model.onnx and config.json), after those that the model has itself. */
+  readonly controlnets?: readonly FilesSource[];
   /** Models that enlarge the base's pictures, in order: DeepFloyd IF's second stage. */
   readonly upsamplers?: readonly FilesSource[];
   /** Tokens per prompt, by text encoder; T5's differ between pipelines. Default: as diffusers has it. */
@@ -80,7 +86,8 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   if (!options.backend) owned.push(backend);
   const above = await Promise.all((options.upsamplers ?? []).map(async (from) => readIndex(await filesOf(from, options), ['IFSuperResolutionPipeline'])));
   if (family.title !== 'DeepFloyd IF' && above.length) throw new CapabilityError('upsamplers', `${family.title} has no stages that enlarge; they are DeepFloyd IF's`);
-  const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : []), ...above.map(({ files }, i) => [`sr${i + 1}`, files] as const)]);
+  const given = await Promise.all((options.controlnets ?? []).map(async (from, i) => ({ files: await filesOf(from, options), folder: '', model: `control${i}` })));
+  const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : []), ...given.map(({ model, files }) => [model, files] as const), ...above.map(({ files }, i) => [`sr${i + 1}`, files] as const)]);
   const sourceOf = (key: string): ReturnType<typeof graphSource> => {
     const [model = '', file = '', skipped] = key.split('\u0000');
     const source = graphSource(models.get(model)!, file);
@@ -92,7 +99,11 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
     const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading, options.clipSkip);
     const networks = await openNetworks(index, second, family, texts.widths);
     const reading = readingOf(networks, options.prompts);
-    const base = await openStage(networks, 'model', family, loads, options, own);
+    const ofModel = (file: string): string => key('model', file);
+    const controls = await openControls(networks, [...ownControls(index, ofModel), ...given.map(({ files, folder, model }): ControlSource => ({ files, folder, key: key(model, 'model.onnx') }))], loads);
+    if (given.length > 0 && (!controls || controls.slots.some(({ folded }) => folded))) throw new CapabilityError('control', `${index.files.location}: no network takes residuals as inputs, so that ControlNets cannot be added — export the UNet with inputs for them`);
+    const imagePrompt = await openImagePrompt(networks, index, loads, ofModel, own);
+    const base = await openStage(networks, 'model', family, loads, options, own, { controls, imagePrompt });
     if (above.length === 0 && index.pipeline === 'IFSuperResolutionPipeline') throw new CapabilityError('pipeline', `${index.files.location} enlarges the pictures of another model — open that one, with { upsamplers: [this one] }`);
     const upsamplers: Upsampler[] = [];
     for (const [i, from] of above.entries()) {
@@ -100,8 +111,8 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
       const stage = await openStage(await openNetworks(from, undefined, families[from.pipeline]!, texts.widths), name, families[from.pipeline]!, loads, { ...options, guidance: {}, scheduler: undefined }, own);
       upsamplers.push(await enlargingStage(from, name, stage, i === 0 ? base.size : base.size * upsamplers.reduce((factor, s) => factor * s.factor, 1)));
     }
-    const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, (file) => key('model', file), options.tiling));
-    const parts: PipelineParts = { encoders: texts.encoders, base, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
+    const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, ofModel, options.tiling));
+    const parts: PipelineParts = { encoders: texts.encoders, base, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...controls?.parameters, ...(imagePrompt?.parameters !== undefined && { image_encoder: imagePrompt.parameters }), ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
     return { parts, owned };
   } catch (error) {
     await Promise.all(owned.map((part) => part.dispose()));
@@ -200,7 +211,13 @@ function planFor(index: ModelIndex, plan: TextPlan): TextPlan {
   return { ...plan, segments };
 }
 
-async function openStage(networks: readonly NetworkPart[], model: string, family: Family, loads: SharedLoads, options: Omit<OpenOptions, 'scheduler'> & { readonly scheduler?: SchedulerConfig | undefined }, own: <T extends Disposable>(part: T) => T): Promise<BaseStage> {
+/** What pictures a stage's networks take besides. */
+interface Besides {
+  readonly controls?: Controls | undefined;
+  readonly imagePrompt?: ImagePromptSlot | undefined;
+}
+
+async function openStage(networks: readonly NetworkPart[], model: string, family: Family, loads: SharedLoads, options: Omit<OpenOptions, 'scheduler'> & { readonly scheduler?: SchedulerConfig | undefined }, own: <T extends Disposable>(part: T) => T, { controls, imagePrompt }: Besides = {}): Promise<BaseStage> {
   const [first] = networks;
   const { index } = first!;
   const own0 = await readJson(index.files, 'scheduler/scheduler_config.json');
@@ -212,14 +229,14 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
   const slices = networks.map(({ outline, config }) => slicesOf(outline, numberOf(config, 'sample_size', family.packed ? 128 : 64, 'config.json'), options.slices));
   /** What the stage does, with some experts exchanged. */
   const acting = (swaps: Readonly<Record<string, Expert['denoiser']>>, keep: <T extends Disposable>(part: T) => T): ActingStage => {
-    const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map(({ name, file, index: from, family: kind, join }, i) => ({
-      name,
+    const experts = (instrument?: Instrumentation): Expert<Told>[] => networks.map((part, i) => ({
+      name: part.name,
       sigmaMin: networks.length > 1 && i === 0 ? cut : 0,
       sigmaMax: i === 0 ? Infinity : cut,
-      ...(options.guidance?.[name] !== undefined && { guidance: options.guidance[name] }),
-      denoiser: swaps[name] ? foreignExpert(swaps[name], scheduler, (condition) => ownInputs(condition, name)) : async () => {
-        const session = await loads.session(key(from === index ? model : 'refiner', file), withSlices(slices[i]!, instrument));
-        return asExpert(adapted(graphNetwork(session, kind), async (condition) => ownInputs(await join(condition), name)));
+      ...(options.guidance?.[part.name] !== undefined && { guidance: options.guidance[part.name]! }),
+      denoiser: swaps[part.name] ? foreignExpert(swaps[part.name]!, scheduler, (condition) => ownInputs(condition, part.name)) : async () => {
+        const session = await loads.session(key(part.index === index ? model : 'refiner', part.file), withSlices(slices[i]!, instrument));
+        return asExpert(adapted(graphNetwork(session, part.family, controls?.live(part, factor)), async (condition) => ownInputs(await part.join(condition), part.name)));
       },
     }));
     const ensembleOf = (instrument?: Instrumentation): ExpertEnsemble<Told> => keep(new ExpertEnsemble(experts(instrument), options.resident === undefined ? {} : { resident: options.resident }));
@@ -251,7 +268,9 @@ async function openStage(networks: readonly NetworkPart[], model: string, family
     framed: framingOf(Object.fromEntries(networks.map(({ name, outline }) => [name, outline]))),
     embedsGuidance: embedded,
     defaults: { steps: family.steps, guidance: family.guidance },
-    sites: () => networks.map(({ name, outline }, i) => sitesOf(name, outline, slices[i]!)),
+    ...(controls && { controls: controls.slots }),
+    ...(imagePrompt && { imagePrompt }),
+    sites: () => [...networks.map(({ name, outline }, i) => sitesOf(name, outline, slices[i]!)), ...(controls?.lines ?? []), ...(imagePrompt ? [imagePrompt.line] : [])],
     parameters: Object.fromEntries(networks.map(({ name, outline }) => [name, outline.parameters])),
     size: fixed ? fixed[1] * factor : size,
     ...(fixed && { fixed: [fixed[0] * factor, fixed[1] * factor] as const }),
@@ -269,17 +288,4 @@ function halvings({ down_block_types: blocks }: Config, { network }: Family): nu
 function boundaryOf({ config }: ModelIndex): number | undefined {
   const ratio = config['boundary_ratio'];
   return typeof ratio === 'number' ? 1 - ratio : undefined;
-}
-
-/** `transformer: 3 joint attentions at stride 2; opset 18`, or why there are none. */
-function sitesOf(name: string, outline: GraphOutline, slices: number): string {
-  try {
-    const { sites, opset, selfAttentions } = outline.sites();
-    const strides = [...new Set(sites.map(({ stride }) => stride))].sort((a, b) => a - b);
-    const counts = strides.map((stride) => `${sites.filter((site) => site.stride === stride).length} at stride ${stride}`);
-    return `${name}: text meets the picture in ${sites.length} ${sites[0]?.kind ?? 'cross'} attentions (${counts.join(', ')}), ${selfAttentions} self-attentions${slices > 1 ? `, the finest in ${slices} runs` : ''}; opset ${opset}`;
-  } catch (error) {
-    if (!CapabilityError.isInstance(error)) throw error;
-    return `${name}: no painting with words — ${error.message}`;
-  }
 }

@@ -47,7 +47,15 @@ function optionsOf(c: Case, row: number): { prompt: string | Record<string, stri
   const negative = texts('negative_prompt');
   const trueScale = a['true_cfg_scale'] as number | undefined;
   const [original, crop, target] = [pair('original_size'), pair('crops_coords_top_left'), pair('target_size')];
-  const { init, mask } = c.tensors;
+  const { init, mask, prompt_image: asked } = c.tensors;
+  const listed = (key: string, i: number): number | undefined => (Array.isArray(a[key]) ? (a[key] as number[])[i] : (a[key] as number | undefined));
+  const control = Object.keys(c.tensors).filter((key) => key.startsWith('control.')).sort().map((key, i) => ({
+    image: picture(c.tensors[key]!),
+    ...(a['controlnet_conditioning_scale'] !== undefined && { scale: listed('controlnet_conditioning_scale', i)! }),
+    ...(a['control_guidance_start'] !== undefined && { start: listed('control_guidance_start', i)! }),
+    ...(a['control_guidance_end'] !== undefined && { end: listed('control_guidance_end', i)! }),
+    ...(a['guess_mode'] === true && { guess: true }),
+  }));
   const rows = c.tensors['image']!.shape[0]!;
   return {
     prompt: texts('prompt')!,
@@ -63,6 +71,8 @@ function optionsOf(c: Case, row: number): { prompt: string | Record<string, stri
       ...(a['strength'] !== undefined && { strength: a['strength'] as number }),
       ...(init && { image: picture(init) }),
       ...(mask && { mask: picture(mask) }),
+      ...(control.length > 0 && { control }),
+      ...(asked && { imagePrompt: { image: picture(asked), ...(c.imageScale !== undefined && { scale: c.imageScale }) } }),
       ...((original || crop || target) && { frame: { ...(original && { original }), ...(crop && { crop }), ...(target && { target }) } }),
     },
   };

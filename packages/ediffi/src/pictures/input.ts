@@ -35,6 +35,26 @@ export function tensorOf(input: PictureInput, what: string): HostTensor {
   return float32(out, [1, 3, height, width]);
 }
 
+/** Red, green and blue bytes, row by row. */
+export interface RgbPicture {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** Any picture as bytes; transparent parts become white. */
+export function rgbPicture(input: PictureInput, what: string): RgbPicture {
+  const { width, height, data } = rgbaOf(input, what);
+  const at = (i: number): number => {
+    const [pixel, alpha] = [Math.floor(i / 3), data[4 * Math.floor(i / 3) + 3]! / 255];
+    return Math.round(data[4 * pixel + (i % 3)]! * alpha + 255 * (1 - alpha));
+  };
+  return { width, height, data: Uint8Array.from({ length: 3 * width * height }, (_, i) => at(i)) };
+}
+
+/** A picture that was given as a tensor, as `[1, 3, H, W]`; undefined for the other forms. */
+export const floatsOf = (input: PictureInput, what: string): HostTensor | undefined => (!(input instanceof Uint8Array) && isTensor(input) ? chw(input, what) : undefined);
+
 /** A mask `[1, 1, H, W]` in 0…1 from the lightness of a picture (white: 1), or from a tensor `[H, W]`. */
 export function maskOf(input: PictureInput, what: string): HostTensor {
   if (!(input instanceof Uint8Array) && isTensor(input) && input.shape.length === 2) {

@@ -26,6 +26,7 @@ export interface Case {
   readonly component?: string;
   readonly regions?: readonly { readonly phrase: string; readonly weight: number; readonly mask: string }[];
   readonly strength?: number;
+  readonly imageScale?: number;
   readonly tensors: Readonly<Record<string, Stored>>;
 }
 
