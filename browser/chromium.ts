@@ -38,15 +38,24 @@ export async function bundleOf(contents: string): Promise<string> {
   return (await built(contents, {})).outputFiles[0]!.text;
 }
 
-/** Minified code in pieces, as bundlers make them: what is loaded at once, and what only when it is asked for. */
-export async function piecesOf(contents: string): Promise<{ readonly atOnce: string; readonly later: string }> {
+/** Minified code in pieces, as bundlers make them: what is loaded at once, what besides with the modules named `soon`, and what only when it is asked for. */
+export async function piecesOf(contents: string, soon: readonly string[] = []): Promise<{ readonly atOnce: string; readonly soon: string; readonly later: string }> {
   const { outputFiles, metafile } = await built(contents, { minify: true, splitting: true, outdir: '/' });
   const at = (path: string): string => outputFiles.find((file) => file.path.endsWith(path.replace(/^.*\//, '/')))!.text;
   const entry = Object.keys(metafile.outputs).find((path) => metafile.outputs[path]!.entryPoint === '<stdin>')!;
-  const loaded = new Set([entry]);
-  for (const path of loaded) for (const { path: next, kind } of metafile.outputs[path]!.imports) if (kind === 'import-statement') loaded.add(next);
+  const reached = (starts: readonly string[]): Set<string> => {
+    const loaded = new Set(starts);
+    for (const path of loaded) for (const { path: next, kind } of metafile.outputs[path]!.imports) if (kind === 'import-statement') loaded.add(next);
+    return loaded;
+  };
+  const starts = soon.map((name) => {
+    const found = Object.keys(metafile.outputs).find((path) => metafile.outputs[path]!.entryPoint?.endsWith(name));
+    if (!found) throw new Error(`no piece begins with ${name}`);
+    return found;
+  });
+  const [loaded, first] = [reached([entry]), reached([entry, ...starts])];
   const join = (paths: readonly string[]): string => paths.map(at).join('\n');
-  return { atOnce: join([...loaded]), later: join(Object.keys(metafile.outputs).filter((path) => !loaded.has(path))) };
+  return { atOnce: join([...loaded]), soon: join([...first].filter((path) => !loaded.has(path))), later: join(Object.keys(metafile.outputs).filter((path) => !first.has(path))) };
 }
 
 const built = (contents: string, options: BuildOptions): Promise<BuildResult<{ write: false; metafile: true }>> =>

@@ -1,5 +1,5 @@
 import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend, type Denoiser, type Instrumentation, type PromptEncoder } from '@ediffi/core';
-import { clipImageEncoder, clipTextEncoder, t5Encoder, type ImageEncoder } from '@ediffi/encoders';
+import type { ImageEncoder } from '@ediffi/encoders';
 import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
 import { createBackend } from '@ediffi/backends/auto';
 import { lazy, lazyEncoder } from './open/lazy.js';
@@ -33,6 +33,7 @@ export async function loadBase(options: LoadEdiffiOptions = {}): Promise<Pipelin
 
 async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts; owned: { dispose(): Promise<void> }[] }> {
   options.signal?.throwIfAborted();
+  void Promise.all([import('./generate.js'), import('./embedded-encoders.js')]).catch(() => undefined); // what paints comes while card and weights do; a failure shows where it is needed
   const model = await loadModel(options);
   const backend = options.backend ?? (await createBackend());
   const owned: { dispose(): Promise<void> }[] = options.backend ? [] : [backend];
@@ -43,9 +44,11 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
   let imageEncoder: ImageEncoder | undefined;
   for (const [name, { file, width, length = 0, tokenizer, size }] of Object.entries(card.encoders)) {
     if (tokenizer !== undefined) {
-      const make = name === 't5' ? t5Encoder : clipTextEncoder;
-      encoders[name] = own(lazyEncoder(name, width, length, async () => make(await graphs.session(file), await model.tokenizer(tokenizer), { length, width })));
-    } else if (size !== undefined) imageEncoder = own(lazyImageEncoder(width, size, async () => clipImageEncoder(await graphs.session(file), { size, width })));
+      encoders[name] = own(lazyEncoder(name, width, length, async () => {
+        const { clipTextEncoder, t5Encoder } = await import('./embedded-encoders.js');
+        return (name === 't5' ? t5Encoder : clipTextEncoder)(await graphs.session(file), await model.tokenizer(tokenizer), { length, width });
+      }));
+    } else if (size !== undefined) imageEncoder = own(lazyImageEncoder(width, size, async () => (await import('./embedded-encoders.js')).clipImageEncoder(await graphs.session(file), { size, width })));
   }
   const stages = card.stages.map((stage) => stageOf(stage, model, graphs, options, own));
   const [base, ...upsamplers] = stages;

@@ -1,16 +1,13 @@
 import type { Denoiser, Expert, ExpertEnsemble } from '@ediffi/core';
 import { OptionError } from '@ediffi/core';
-import { describe, type DescribeOptions } from './describe.js';
+import type { DescribeOptions } from './describe.js';
 import { openParts, type OpenOptions } from './open/open.js';
 import type { FilesSource } from './sources/index.js';
-import { paintPictures } from './generate.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
 import { painting, type Painting } from './painting.js';
 import type { PipelineParts } from './parts.js';
 import { checkWidths } from './prompts.js';
-import { planCalls } from './plan.js';
-import { resolveRequest } from './request.js';
 import { perInstrument, type Stage, type Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 
@@ -60,18 +57,20 @@ export class Pipeline {
   }
 
   async *#paint(prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage | GeneratedImage[], void> {
+    const { paintPictures } = await import('./generate.js');
     const pictures = yield* paintPictures(this.parts, prompt, options);
     return isBatch(options) ? pictures : pictures[0]!;
   }
 
   /** Checks a call as generate would and tells its network calls per stage and expert, without running anything. */
   async plan(prompt: Prompt, options: GenerateOptions | BatchOptions = {}): Promise<{ stage: string; experts: readonly { name: string; calls: number }[] }[]> {
+    const [{ resolveRequest }, { planCalls }] = await Promise.all([import('./request.js'), import('./plan.js')]);
     return Promise.all(resolveRequest(this.parts, prompt, options).runs.map(async (run) => ({ stage: run.stage.name, experts: await planCalls(run) })));
   }
 
   /** Parameters, noise intervals and calls as text; and what one network call costs on this machine. */
-  describe(options: DescribeOptions = {}): Promise<string> {
-    return describe(this.parts, options);
+  async describe(options: DescribeOptions = {}): Promise<string> {
+    return (await import('./describe.js')).describe(this.parts, options);
   }
 
   /** A variant; this pipeline is untouched. Throws OptionError for an expert that no stage has. */

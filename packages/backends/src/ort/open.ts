@@ -1,6 +1,6 @@
 /* What a worker needs to open a model: bytes, buffers to move, session options. */
 import { BackendError, ModelError, type Instrumentation, type LoadOptions, type ModelSource } from '@ediffi/core';
-import { instrument, type Instrumented } from '../graph/instrument.js';
+import type { Instrumented } from '../graph/instrument.js';
 import type { SourceGraph } from './memory-graph.js';
 
 /** A request for the worker's `create`. */
@@ -23,7 +23,8 @@ export async function opening(source: ModelSource, load: LoadOptions, graphOf: (
     return own;
   };
   const { bytes: graph, folder, external } = await graphOf(source);
-  const changed = wantsInstruments(load.instrument) ? instrument(graph, load.instrument, source.name) : undefined;
+  // Graph surgery comes when it is first asked for: a page without regions never downloads it.
+  const changed = wantsInstruments(load.instrument) ? (await import('../graph/instrument.js')).instrument(graph, load.instrument, source.name) : undefined;
   const model = changed?.bytes ?? owned(graph);
   if (changed) transfer.push(changed.bytes.buffer);
   const externalData = external.map(({ path, data }) => ({ path, data: owned(data) }));
