@@ -4,6 +4,7 @@ export * from './backend/model-source.js';
 export * from './backend/session.js';
 export * from './conditioning/conditioning.js';
 export * from './conditioning/join.js';
+export * from './conditioning/rows.js';
 export * from './conditioning/spans.js';
 export * from './denoiser/bind.js';
 export * from './denoiser/control.js';

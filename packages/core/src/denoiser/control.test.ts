@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { CapabilityError, controlNetwork, controlResiduals, float32, floats, joinConditioning, ModelError, sessionNetwork, ShapeError, zeros, type Conditioning, type Control, type ControlNetwork, type Session, type Tensor } from '../index.js';
+import { CapabilityError, controlNetwork, controlResiduals, float32, floats, joinConditioning, keptConditioning, keptRows, ModelError, sessionNetwork, ShapeError, spreadRows, zeros, type Conditioning, type Control, type ControlNetwork, type Session, type Tensor } from '../index.js';
 
 const inputs = [{ name: 'down_0', channels: 1, stride: 1 }, { name: 'down_1', channels: 2, stride: 2 }, { name: 'mid', channels: 1, stride: 2 }];
 const x = zeros([2, 4, 2, 2]);
 /** Answers with its own number everywhere, and counts. */
 const network = (value: number, calls: number[] = [], channels = 2): ControlNetwork => ({
-  answer: async (y) => (calls.push(y.shape[0]!), [[1, 2], [channels, 1], [1, 1]].map(([c = 1, size = 1]) => float32(new Float32Array(2 * c * size * size).fill(value), [2, c, size, size]))),
+  answer: async (y) => (calls.push(y.shape[0]!), [[1, 2], [channels, 1], [1, 1]].map(([c = 1, size = 1]) => float32(new Float32Array(y.shape[0]! * c * size * size).fill(value), [y.shape[0]!, c, size, size]))),
   dispose: async () => undefined,
 });
 const lazily = (made: ControlNetwork): { value(): Promise<ControlNetwork>; dispose(): Promise<void> } => ({ value: async () => made, dispose: () => made.dispose() });
@@ -26,12 +26,14 @@ describe('controlResiduals', () => {
   });
 
   it('grades from a tenth to one, and leaves out the rows that a control is not for', async () => {
-    const live = controlResiduals(inputs, { a: lazily(network(1)) });
+    const calls: number[] = [];
+    const live = controlResiduals(inputs, { a: lazily(network(1, calls)) });
     const graded = await firsts(await live.residuals(x, 1, 5, { embeddings: {}, controls: [control('a', 2, { graded: true })] }));
     [0.2, 2 * 10 ** -0.5, 2].forEach((v, i) => expect(graded[i]![0]).toBeCloseTo(v, 6));
     const joined = await joinConditioning({ embeddings: {}, controls: [control('a', 3)] }, { embeddings: {} });
     expect(joined.controls![0]!.rows).toEqual([true, false]);
     expect(await firsts(await live.residuals(x, 1, 5, joined))).toEqual([[3, 3, 3, 3, 0, 0, 0, 0], [3, 3, 0, 0], [3, 0]]);
+    expect(calls).toEqual([2, 1]); // the negative row is not shown to the network
     const shared = control('a', 3);
     expect((await joinConditioning({ embeddings: {}, controls: [shared] }, { embeddings: {}, controls: [shared] })).controls).toMatchObject([{ rows: [true, true] }]);
   });
@@ -40,6 +42,19 @@ describe('controlResiduals', () => {
     const live = controlResiduals(inputs, { a: lazily(network(1, [], 3)) });
     await expect(live.residuals(x, 1, 5, { embeddings: {}, controls: [control('b', 1)] })).rejects.toThrow(CapabilityError);
     await expect(live.residuals(x, 1, 5, { embeddings: {}, controls: [control('a', 1)] })).rejects.toThrow(ShapeError);
+  });
+});
+
+describe('rows', () => {
+  it('are taken and put back; one row serves all', async () => {
+    const tensor = float32([1, 2, 3, 4, 5, 6, 7, 8], [4, 2]);
+    const kept = await keptRows(tensor, [false, true]);
+    expect([kept.shape, ...(await floats(kept))]).toEqual([[2, 2], 5, 6, 7, 8]);
+    expect([...(await floats(await spreadRows(kept, [false, true], 4)))]).toEqual([0, 0, 0, 0, 5, 6, 7, 8]);
+    const one = float32([9], [1, 1]);
+    expect(await keptRows(one, [true, false])).toBe(one);
+    const half = await keptConditioning({ prompts: ['a', 'b'], embeddings: { text: { tokens: float32([1, 2], [2, 1, 1]), pooled: float32([3, 4], [2, 1]), length: 1, spans: [[], []] } }, inputs: { size: float32([5, 6], [2, 1]), mode: one } }, [true, false]);
+    expect([[...(await floats(half.embeddings['text']!.tokens))], [...(await floats(half.embeddings['text']!.pooled!))], [...(await floats(half.inputs!['size']!))], half.inputs!['mode']]).toEqual([[1], [3], [5], one]);
   });
 });
 

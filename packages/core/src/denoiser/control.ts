@@ -7,9 +7,10 @@
 import type { Session } from '../backend/session.js';
 import type { Conditioning, Control } from '../conditioning/conditioning.js';
 import { repeatRows } from '../conditioning/join.js';
+import { keptConditioning, keptRows, spreadRows } from '../conditioning/rows.js';
 import { CapabilityError, ModelError, ShapeError } from '../errors/errors.js';
 import { cast } from '../tensor/cast.js';
-import { float32, floats, zeros } from '../tensor/host.js';
+import { float32, zeros } from '../tensor/host.js';
 import { lincomb } from '../tensor/lincomb.js';
 import { shapeText, type Shape, type Tensor } from '../tensor/tensor.js';
 import type { CallOptions } from './denoiser.js';
@@ -77,6 +78,20 @@ export function controlResiduals(inputs: readonly ResidualInput[], networks: Rea
     none.set(id, made);
     return made;
   };
+  const halves = new WeakMap<Control, Promise<Conditioning>>();
+  /** The network sees the rows that the control is for; the others' residuals are zero. */
+  const answered = async (network: ControlNetwork, x: Tensor, noise: number, condition: Conditioning, control: Control, call?: CallOptions): Promise<readonly Tensor[]> => {
+    const { rows, image } = control;
+    if (!rows?.includes(false)) return network.answer(x, noise, condition, image, call);
+    const kept = halves.get(control) ?? keptConditioning(condition, rows);
+    halves.set(control, kept);
+    const answer = await network.answer(await keptRows(x, rows), noise, await kept, await keptRows(image, rows), call);
+    return Promise.all(answer.map(async (tensor) => {
+      const whole = await spreadRows(tensor, rows, x.shape[0] ?? 1);
+      tensor.dispose();
+      return whole;
+    }));
+  };
   return {
     async residuals(x, noise, sigma, condition, call) {
       let sums: readonly Tensor[] | undefined;
@@ -84,8 +99,8 @@ export function controlResiduals(inputs: readonly ResidualInput[], networks: Rea
         const network = networks[control.network];
         if (!network) throw new CapabilityError('control', `there is no control network '${control.network}' — there is ${Object.keys(networks).join(', ') || 'none'}`);
         const scale = control.scale(sigma);
-        if (scale === 0) continue;
-        const answer = await (await network.value()).answer(x, noise, condition, control.image, call);
+        if (scale === 0 || control.rows?.every((applies) => !applies)) continue;
+        const answer = await answered(await network.value(), x, noise, condition, control, call);
         checkResiduals(answer, inputs, x.shape, control.network);
         sums = await summed(sums, await weighed(answer, control, scale));
       }
@@ -103,27 +118,16 @@ function checkResiduals(answer: readonly Tensor[], inputs: readonly ResidualInpu
   });
 }
 
-/** A control's residuals times its scale, grade and rows. */
-async function weighed(answer: readonly Tensor[], { graded, rows }: Control, scale: number): Promise<Tensor[]> {
+/** A control's residuals times its scale and grade. */
+async function weighed(answer: readonly Tensor[], { graded }: Control, scale: number): Promise<Tensor[]> {
   const last = Math.max(1, answer.length - 1);
   return Promise.all(answer.map(async (tensor, i) => {
     const factor = scale * (graded ? 10 ** (-1 + i / last) : 1);
-    if (rows?.includes(false)) return rowwise(tensor, factor, rows);
     if (factor === 1) return tensor;
     const made = await lincomb([factor, tensor]);
     tensor.dispose();
     return made;
   }));
-}
-
-/** Each row times the factor, or zero; `rows` serve the batch as conditioning rows do. */
-async function rowwise(tensor: Tensor, factor: number, rows: readonly boolean[]): Promise<Tensor> {
-  const batch = tensor.shape[0] ?? 1;
-  const data = await floats(tensor);
-  const size = data.length / batch;
-  const out = data.map((v, i) => (rows[Math.floor((Math.floor(i / size) * rows.length) / batch)] ? factor * v : 0));
-  tensor.dispose();
-  return tensor.device.fromHost(float32(out, tensor.shape));
 }
 
 async function summed(a: readonly Tensor[] | undefined, b: readonly Tensor[]): Promise<readonly Tensor[]> {

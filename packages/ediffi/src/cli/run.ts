@@ -88,6 +88,7 @@ function program(io: Io): Command {
     .option('--model <folder>', "another model, diffusers' layout included")
     .option('--refiner <folder>', 'a second model that takes over at low noise')
     .option('--cut <share>', 'where it takes over')
+    .option('--controlnet <folder>', 'a ControlNet for a --model whose UNet takes residuals; again for more', several)
     .option('--offline', 'take hub models from the cache only')
     .action((options: DescribeArguments) => describeCommand(options, io));
   root

@@ -62,6 +62,14 @@ describe('ControlNet', () => {
     expect(both[0]!.metadata.control).toEqual([{ network: 'controlnet', scale: 0.8, start: 0, end: 1, guess: true }]);
   });
 
+  it('goes with prompts of several windows', async () => {
+    const long = `${prompt}, ${Array.from({ length: 90 }, (_, i) => `detail ${i}`).join(', ')}`;
+    const pipeline = await whole();
+    const [a, b] = [await pipeline.generate(long, { ...settings, control: { image: hint } }), await pipeline.generate(long, settings)];
+    expect(a.warnings.filter(({ kind }) => kind === 'truncated')).toEqual([]);
+    expect(gap(a.tensor.data, b.tensor.data)).toBeGreaterThan(0.01);
+  });
+
   it('takes pictures in any form: PNG, pixels, tensors at the painted size', async () => {
     const pipeline = await whole();
     const exact = { width: 64, height: 64, data: Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => (i * 7) % 256) };

@@ -34,6 +34,8 @@ export interface Controls {
   readonly slots: readonly ControlSlot[];
   /** Parameters of the ControlNets' graphs. */
   readonly parameters: Readonly<Record<string, number>>;
+  /** Those that take a fixed number of text columns: 'controlnet takes 77'. */
+  readonly fixedTexts: readonly string[];
   /** One line for each network that takes them. */
   readonly lines: readonly string[];
   /** What one network is fed besides, to be disposed with it; undefined for one that takes no control. `factor`: pixels per latent pixel. */
@@ -69,16 +71,19 @@ export async function openControls(networks: readonly ControlledPart[], sources:
   if (folded) {
     const { count, images } = foldedInputs(folded.outline)!;
     const slots = Array.from({ length: count }, (_, i) => ({ name: controlName(i), folded: true }));
-    return { slots, parameters: {}, lines: [`${folded.name}: ${count} control networks are part of the graph ('${images}')`], live: ({ outline }, factor) => foldedControls(outline, factor) };
+    return { slots, parameters: {}, fixedTexts: [], lines: [`${folded.name}: ${count} control networks are part of the graph ('${images}')`], live: ({ outline }, factor) => foldedControls(outline, factor) };
   }
   if (taking.length === 0) return undefined;
   const parameters: Record<string, number> = {};
+  const fixedTexts: string[] = [];
   const parts = await Promise.all(sources.map(async ({ files, folder, key }, i): Promise<ControlPart> => {
     const file = `${folder}model.onnx`;
     const config = await readJson(files, `${folder}config.json`);
     const outline = await graphOutline(await graphSource(files, file));
     const names = controlNames(outline, config, taking[0]!.family.plan.pooledInput);
     parameters[controlName(i)] = outline.parameters;
+    const columns = dimension(outline, names.embeddings['text']!.tokens!, 1);
+    if (columns !== undefined) fixedTexts.push(`${controlName(i)} takes ${columns}`);
     for (const network of taking) checkControl(outline, names, config, network, file);
     return { name: controlName(i), key, names, pools: config['global_pool_conditions'] === true };
   }));
@@ -86,6 +91,7 @@ export async function openControls(networks: readonly ControlledPart[], sources:
   return {
     slots: parts.map(({ name, pools }) => ({ name, ...(pools && { pools }) })),
     parameters: Object.fromEntries(parts.map(({ name }) => [name, parameters[name]!])),
+    fixedTexts,
     lines,
     live({ outline, config }) {
       const inputs = residualInputs(outline, config);

@@ -98,9 +98,9 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   try {
     const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading, options.clipSkip);
     const networks = await openNetworks(index, second, family, texts.widths);
-    const reading = readingOf(networks, options.prompts);
     const ofModel = (file: string): string => key('model', file);
     const controls = await openControls(networks, [...ownControls(index, ofModel), ...given.map(({ files, folder, model }): ControlSource => ({ files, folder, key: key(model, 'model.onnx') }))], loads);
+    const reading = readingOf(networks, options.prompts, controls?.fixedTexts);
     if (given.length > 0 && (!controls || controls.slots.some(({ folded }) => folded))) throw new CapabilityError('control', `${index.files.location}: no network takes residuals as inputs, so that ControlNets cannot be added — export the UNet with inputs for them`);
     const imagePrompt = await openImagePrompt(networks, index, loads, ofModel, own);
     const base = await openStage(networks, 'model', family, loads, options, own, { controls, imagePrompt });
@@ -133,11 +133,11 @@ function unsaidOf({ config }: ModelIndex, family: Family): Family['unsaid'] {
 }
 
 /** How prompts are read: in several windows where every network takes any number of text columns. Throws CapabilityError where that is asked for and one does not. */
-function readingOf(networks: readonly NetworkPart[], asked: ReadingOptions = {}): ReadingOptions {
-  const fixed = networks.flatMap(({ name, outline, family }) => {
+function readingOf(networks: readonly NetworkPart[], asked: ReadingOptions = {}, others: readonly string[] = []): ReadingOptions {
+  const fixed = [...networks.flatMap(({ name, outline, family }) => {
     const length = textLength(outline, graphNames(outline, family));
     return length === undefined ? [] : [`${name} takes ${length}`];
-  });
+  }), ...others];
   if (asked.long === true && fixed.length > 0) throw new CapabilityError('long prompts', `the network takes a fixed number of text columns (${fixed.join(', ')}) — export it with a dynamic sequence length, or open it without prompts.long`);
   return { ...asked, long: asked.long ?? fixed.length === 0 };
 }
