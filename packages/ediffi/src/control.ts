@@ -1,10 +1,10 @@
 /*
- * Control pictures as ControlNets take them (diffusers' rule): bytes resized by Pillow's Lanczos, tensors by nearest neighbour, in 0…1. The window is of the network
- * calls: of N, call i is controlled when i/N ≥ start and (i + 1)/N ≤ end; here its σ decide, as for experts.
+ * Control pictures, checked, and as conditioning. The window is of the network calls, as diffusers has it: of N, call i is controlled when
+ * i/N ≥ start and (i + 1)/N ≤ end; here its σ decide, as for experts.
  */
-import { CapabilityError, finiteNumber, float32, ModelError, OptionError, resizeBytes, resizePlanes, type Control, type HostTensor } from '@ediffi/core';
+import { CapabilityError, finiteNumber, ModelError, OptionError, type Control, type HostTensor } from '@ediffi/core';
 import type { ControlPicture } from './options.js';
-import { floatsOf, rgbPicture } from './pictures/input.js';
+import { floatsOf, rgbPicture, type RgbPicture } from './pictures/input.js';
 import { callSigmas } from './plan.js';
 import type { StageRun } from './resolve.js';
 import type { Conditions } from './sample.js';
@@ -13,8 +13,8 @@ import type { BaseStage, ControlSlot } from './stage.js';
 /** A control picture, checked. */
 export interface ControlRequest {
   readonly network: string;
-  /** `[1, 3, H, W]` in 0…1. */
-  readonly image: HostTensor;
+  /** As it was given, read. */
+  readonly image: HostTensor | RgbPicture;
   readonly scale: number;
   readonly start: number;
   readonly end: number;
@@ -25,7 +25,7 @@ export interface ControlRequest {
 }
 
 /** Throws CapabilityError for networks that take no control (or not that kind), ModelError without a ControlNet, OptionError for numbers and names, PictureError, ShapeError. */
-export function resolveControls(given: ControlPicture | readonly ControlPicture[], stage: BaseStage, size: { readonly width: number; readonly height: number }): ControlRequest[] {
+export function resolveControls(given: ControlPicture | readonly ControlPicture[], stage: BaseStage): ControlRequest[] {
   const list = Array.isArray(given) ? (given as readonly ControlPicture[]) : [given as ControlPicture];
   const { controls: slots } = stage;
   if (!slots) throw new CapabilityError('control', `${stage.name}: a control picture was given, but no network of this model takes ControlNet residuals — export the UNet with inputs for them (down_block_additional_residuals_0 …, mid_block_additional_residual)`);
@@ -33,7 +33,7 @@ export function resolveControls(given: ControlPicture | readonly ControlPicture[
   const used = list.map((control, i) => slotOf(control, i, slots));
   const twice = used.find((slot, i) => slot.folded && used.indexOf(slot) !== i);
   if (twice) throw new OptionError('control network', twice.name, 'each network once: those in the graph take one picture each');
-  return list.map((control, i) => resolved(control, used[i]!, list.length > 1 ? `control ${i + 1}` : 'control', size));
+  return list.map((control, i) => resolved(control, used[i]!, list.length > 1 ? `control ${i + 1}` : 'control'));
 }
 
 function slotOf({ network }: ControlPicture, i: number, slots: readonly ControlSlot[]): ControlSlot {
@@ -43,33 +43,21 @@ function slotOf({ network }: ControlPicture, i: number, slots: readonly ControlS
   return found;
 }
 
-function resolved({ image, scale = 1, start = 0, end = 1, guess = false }: ControlPicture, { name, folded, pools = false }: ControlSlot, what: string, size: { readonly width: number; readonly height: number }): ControlRequest {
+function resolved({ image, scale = 1, start = 0, end = 1, guess = false }: ControlPicture, { name, folded, pools = false }: ControlSlot, what: string): ControlRequest {
   if (image === undefined) throw new OptionError(`${what} image`, 'none', 'a picture');
   finiteNumber(`${what} scale`, scale);
   if (!(start >= 0 && start < end && end <= 1)) throw new OptionError(`${what} window`, `${start} to ${end}`, 'shares of the steps, 0 ≤ start < end ≤ 1');
   if (typeof guess !== 'boolean') throw new OptionError(`${what} guess`, guess, 'true or false');
   if (guess && folded) throw new CapabilityError('control guess', `${name} is part of the network's graph, where it acts on the negative as on the positive — leave guess out, or export the ControlNet on its own`);
-  return { network: name, image: controlImage(image, what, size), scale, start, end, guess, positiveOnly: guess || pools, graded: guess && !pools };
-}
-
-/** A picture at the painted size, in 0…1. */
-function controlImage(input: ControlPicture['image'], what: string, { width, height }: { readonly width: number; readonly height: number }): HostTensor {
-  const tensor = floatsOf(input, what);
-  if (tensor) {
-    const [, , h = 1, w = 1] = tensor.shape;
-    return float32(resizePlanes(tensor.data, 3, h, w, height, width, { mode: 'nearest' }).map((v) => (v + 1) / 2), [1, 3, height, width]);
-  }
-  const picture = rgbPicture(input, what);
-  const bytes = resizeBytes(picture.data, 3, picture.height, picture.width, height, width, 'lanczos');
-  const area = height * width;
-  return float32(Float32Array.from({ length: 3 * area }, (_, i) => bytes[(i % area) * 3 + Math.floor(i / area)]! / 255), [1, 3, height, width]);
+  return { network: name, image: floatsOf(image, what) ?? rgbPicture(image, what), scale, start, end, guess, positiveOnly: guess || pools, graded: guess && !pools };
 }
 
 /** The conditions with the control pictures in them. */
 export async function controlled(conditions: Conditions, requests: readonly ControlRequest[] | undefined, run: StageRun): Promise<Conditions> {
   if (!requests?.length) return conditions;
   const sigmas = (await callSigmas(run)).map((sigma) => sigma / Math.max(run.alpha(sigma), 1e-6));
-  const controls = requests.map(({ network, image, graded, ...request }): Control => ({ network, image, scale: windowed(request, sigmas), ...(graded && { graded }) }));
+  const { controlImage } = await import('./control-image.js');
+  const controls = requests.map(({ network, image, graded, ...request }): Control => ({ network, image: controlImage(image, run), scale: windowed(request, sigmas), ...(graded && { graded }) }));
   const plain = { ...conditions.plain, controls };
   return {
     ...conditions,

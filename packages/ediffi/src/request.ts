@@ -70,7 +70,7 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   const style = options.style && resolveStyle(options.style, parts);
   const attention = options.attention && checkAttention(options.attention, texts);
   const { runs, ...source } = resolveRuns(parts, options);
-  const controls = options.control && resolveControls(options.control, parts.base, runs[0]!);
+  const controls = options.control && resolveControls(options.control, parts.base);
   const imagePrompt = options.imagePrompt && resolveImagePrompt(options.imagePrompt, parts.base);
   return { texts, negative, seeds: resolveSeeds(options), ...(options.frame && { frame: options.frame }), ...(options.noise && { noise: options.noise }), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...(controls && { controls }), ...(imagePrompt && { imagePrompt }), runs, ...source };
 }
