@@ -94,7 +94,7 @@ export function controlResiduals(inputs: readonly ResidualInput[], networks: Rea
   };
   return {
     async residuals(x, noise, sigma, condition, call) {
-      let sums: readonly Tensor[] | undefined;
+      const terms: (readonly (readonly [factor: number, residual: Tensor])[])[] = [];
       for (const control of condition.controls ?? []) {
         const network = networks[control.network];
         if (!network) throw new CapabilityError('control', `there is no control network '${control.network}' — there is ${Object.keys(networks).join(', ') || 'none'}`);
@@ -102,9 +102,11 @@ export function controlResiduals(inputs: readonly ResidualInput[], networks: Rea
         if (scale === 0 || control.rows?.every((applies) => !applies)) continue;
         const answer = await answered(await network.value(), x, noise, condition, control, call);
         checkResiduals(answer, inputs, x.shape, control.network);
-        sums = await summed(sums, await weighed(answer, control, scale));
+        const last = Math.max(1, answer.length - 1);
+        terms.push(answer.map((residual, i) => [scale * (control.graded ? 10 ** (-1 + i / last) : 1), residual] as const));
       }
-      return Object.fromEntries(inputs.map(({ name }, i) => [name, (sums ?? nothing(x.shape))[i]!]));
+      const sums = terms.length > 0 ? await Promise.all(inputs.map((_, i) => summed(terms.map((answer) => answer[i]!)))) : nothing(x.shape);
+      return Object.fromEntries(inputs.map(({ name }, i) => [name, sums[i]!]));
     },
     dispose: async () => void (await Promise.all(Object.values(networks).map((network) => network.dispose()))),
   };
@@ -118,24 +120,11 @@ function checkResiduals(answer: readonly Tensor[], inputs: readonly ResidualInpu
   });
 }
 
-/** A control's residuals times its scale and grade. */
-async function weighed(answer: readonly Tensor[], { graded }: Control, scale: number): Promise<Tensor[]> {
-  const last = Math.max(1, answer.length - 1);
-  return Promise.all(answer.map(async (tensor, i) => {
-    const factor = scale * (graded ? 10 ** (-1 + i / last) : 1);
-    if (factor === 1) return tensor;
-    const made = await lincomb([factor, tensor]);
-    tensor.dispose();
-    return made;
-  }));
-}
-
-async function summed(a: readonly Tensor[] | undefined, b: readonly Tensor[]): Promise<readonly Tensor[]> {
-  if (!a) return b;
-  return Promise.all(a.map(async (tensor, i) => {
-    const sum = await lincomb([1, tensor], [1, b[i]!]);
-    tensor.dispose();
-    b[i]!.dispose();
-    return sum;
-  }));
+/** Σ factor·residual, the residuals released. */
+async function summed(terms: readonly (readonly [factor: number, residual: Tensor])[]): Promise<Tensor> {
+  const [first] = terms;
+  if (terms.length === 1 && first![0] === 1) return first![1];
+  const sum = await lincomb(...terms.map(([factor, residual]): [number, Tensor] => [factor, residual]));
+  for (const [, residual] of terms) residual.dispose();
+  return sum;
 }
