@@ -150,7 +150,7 @@ def run_worker(rank, args, port):
         optimizer.load_state_dict(saved["optimizer"])
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
     elif args.parent:
-        parent = torch.load(args.run / f"{args.parent}.pt", map_location=device)
+        parent = {k: v.float() if v.is_floating_point() else v for k, v in torch.load(args.run / f"{args.parent}.pt", map_location=device).items()}
         network.load_state_dict(parent)
         average = {k: v.detach().clone() for k, v in parent.items()}
     data, held = Data(args.data), Data(args.validation) if args.validation else None
