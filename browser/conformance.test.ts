@@ -62,11 +62,12 @@ inChromium('backends in Chromium', () => {
     beforeAll(async () => void (page = await open('webgpu', false)));
     afterAll(() => page?.close());
     // A software adapter takes seconds for each: the cases that compute, and those that only the realm's one queue could break.
-    const ours = /computes|convolves|looks up|float16|paints|standard deviation|strength 0|two sessions|after dispose|timers|works/;
+    const ours = /computes|convolves|lays|looks up|float16|paints|standard deviation|strength 0|two sessions|after dispose|timers|works|on its device|where its device|loads again/;
     for (const { name, skip } of backendCases(() => reference(), { blocking: 'one call at a time', noFloat16: 'SwiftShader has no shader-f16' }).filter((known) => ours.test(known.name))) {
       if (skip !== undefined) it.skip(`${name} (${skip})`, () => undefined);
       else it(name, async () => expect(await inPage(page, 'webgpu', name)).toBeUndefined());
     }
+    it.each(names.filter((name) => /^computes|paints|where its device/.test(name)))('with tensors on the host: %s', async (name) => expect(await inPage(page, 'webgpu, tensors on the host', name)).toBeUndefined());
     it('says so when the device is lost, to what is open and to what comes after', async () => {
       expect(await page.evaluate(() => (globalThis as unknown as Window).lose())).toEqual([expect.stringMatching(/^BackendError: .*the WebGPU device was lost/), expect.stringMatching(/^BackendError: .*the WebGPU device was lost/)]);
     });

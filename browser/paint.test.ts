@@ -2,7 +2,7 @@
 import { loadEdiffi, type GenerateOptions } from 'ediffi';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { bundle, html, inChromium, launch, MODEL, RUNTIME } from './chromium.js';
+import { bundle, html, inChromium, launch, MODEL, RUNTIME, SOFTWARE_GPU } from './chromium.js';
 import type { PaintPage } from './pages/paint.js';
 import { serve } from '../scripts/serve.mjs';
 
@@ -12,18 +12,18 @@ const OPTIONS: GenerateOptions = { seed: 7, steps: 6, stages: { sr1: { steps: 2 
 declare const page: PaintPage; // in the page
 /** As little as loads an encoder and an expert. */
 const QUICK: GenerateOptions = { seed: 7, steps: 1, upscale: false, encoders: ['t5'] };
-const paintIn = (tab: Page): ReturnType<PaintPage['paint']> =>
+const paintIn = (tab: Page, wanted = OPTIONS): ReturnType<PaintPage['paint']> =>
   tab.evaluate(([prompt, options, pixels]) => {
     const paint = { ...options.paint, canvas: { width: 2, height: 1, data: Uint8Array.from(pixels) } };
     return page.paint(prompt, { ...options, paint } as GenerateOptions);
-  }, [PROMPT, OPTIONS, [...canvas.data]] as const);
+  }, [PROMPT, wanted, [...canvas.data]] as const);
 
 inChromium('the embedded model in Chromium', () => {
   let browser: Browser;
   let context: BrowserContext;
   let server: Awaited<ReturnType<typeof serve>>;
   beforeAll(async () => {
-    browser = await launch();
+    browser = await launch(SOFTWARE_GPU);
     context = await browser.newContext();
     server = await serve({ '/index.html': { text: html('page.js') }, '/page.js': { text: await bundle('browser/pages/paint.ts') }, '/ort/': { folder: RUNTIME }, '/model/': { folder: MODEL } });
   });
@@ -51,6 +51,18 @@ inChromium('the embedded model in Chromium', () => {
     expect((await paintIn(tab)).pixels).toEqual(pixels); // works afterwards, and gives the same bytes again
     await tab.close();
   });
+
+  it('paints it on a (software) graphics processor too: pictures, noise and embeddings stay there between steps', async () => {
+    const options: GenerateOptions = { ...OPTIONS, steps: 2, solver: 'euler-ancestral', stages: { sr1: { steps: 1, solver: 'euler' } } };
+    const tab = await open();
+    await tab.evaluate(() => page.openGpu());
+    const { pixels } = await paintIn(tab, options);
+    const ediffi = await loadEdiffi();
+    const { data } = await ediffi.generate(PROMPT, options);
+    await ediffi.dispose();
+    expect(Math.max(...pixels.map((value, i) => Math.abs(value - data[i]!)))).toBeLessThanOrEqual(2);
+    await tab.close();
+  }, 240_000);
 
   it('takes its weights from the cache the second time, and everything where there is no network', async () => {
     const tab = await open();

@@ -1,4 +1,4 @@
-/* Programs in the README and the documentation do what they say: every `ts` block that begins with an import is run. `ts page` is for browsers. */
+/* Programs in the README, the documentation and the `@example`s of the API do what they say: every `ts` block that begins with an import is run. `ts page` is for browsers. */
 import { mkdtempSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
@@ -9,8 +9,12 @@ import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const pages = ['README.md', 'packages/ediffi/README.md', ...['start', 'guide'].flatMap((folder) => readdirSync(join(root, 'docs', folder)).filter((name) => name.endsWith('.md')).map((name) => `docs/${folder}/${name}`))];
-const programs = pages.flatMap((page) => {
-  const text = readFileSync(join(root, page), 'utf8');
+const sources = readdirSync(join(root, 'packages'), { recursive: true, encoding: 'utf8' }).filter((name) => /^\w+[\\/]src[\\/].*(?<!\.test)\.ts$/.test(name)).map((name) => `packages/${name.replaceAll('\\', '/')}`);
+/** What stands in docblocks, without their stars; other lines of code become empty. */
+const docblocks = (code: string): string => code.replace(/^(?! ?\s*\*( |$)).*$/gm, '').replace(/^\s*\* ?/gm, '');
+const programs = [...pages, ...sources].flatMap((page) => {
+  const file = readFileSync(join(root, page), 'utf8');
+  const text = page.endsWith('.ts') ? docblocks(file) : file;
   return [...text.matchAll(/^```ts\n(import [\s\S]*?)^```$/gm)].map(({ 1: code, index }) => ({ page, line: text.slice(0, index).split('\n').length, code: code! }));
 });
 const folder = join(root, 'out', 'snippets');
@@ -60,5 +64,8 @@ it('no program imports what it does not use', () => {
 });
 
 const others = programs.filter(({ page }) => page !== 'README.md');
-it('there are programs in the pages', () => expect(others.length).toBeGreaterThan(4));
+it('there are programs in the pages and in the API', () => {
+  expect(others.filter(({ page }) => page.endsWith('.md')).length).toBeGreaterThan(9);
+  expect(others.filter(({ page }) => page.endsWith('.ts')).length).toBeGreaterThan(11);
+});
 it.each(others.map((program) => [`${program.page}:${program.line}`, program] as const))('%s runs', async (_, program) => void (await run(program)), 240_000);

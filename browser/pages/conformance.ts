@@ -13,10 +13,11 @@ const webgpu = files('ort.webgpu.bundle.min.mjs', 'ort-wasm-simd-threaded.asynci
 const suites = {
   wasm: backendCases(() => ortWeb({ ...wasm, threads: 2 })),
   webgpu: backendCases(() => ortWebGpu(webgpu), { tolerance: 1e-3, blocking: 'one call at a time' }),
+  'webgpu, tensors on the host': backendCases(() => ortWebGpu({ ...webgpu, tensors: 'host' }), { tolerance: 1e-3, blocking: 'one call at a time' }),
 };
 
 const outcome = (work: Promise<unknown>): Promise<string> => work.then(() => 'fulfilled', String);
-const spare = { wasm: ortWeb(wasm), webgpu: ortWebGpu(webgpu) };
+const spare = { wasm: ortWeb(wasm), webgpu: ortWebGpu(webgpu), 'webgpu, tensors on the host': ortWebGpu({ ...webgpu, tensors: 'host' }) };
 
 Object.assign(globalThis, {
   /** A session that stays: browsers keep compiled WebAssembly only while it is in use. */

@@ -1,5 +1,6 @@
-/* Runs in the page: the embedded model, painted by the WebAssembly backend from files that the page's server has. */
+/* Runs in the page: the embedded model, painted by WebAssembly or WebGPU from files that the page's server has. */
 import { ortWeb } from '@ediffi/backends/ort-web';
+import { ortWebGpu } from '@ediffi/backends/ort-webgpu';
 import { loadEdiffi, type Cascade, type GenerateOptions } from 'ediffi';
 
 let ediffi: Cascade | undefined;
@@ -8,6 +9,8 @@ let files: string[] = [];
 /** What tests call. */
 export interface PaintPage {
   open(): Promise<void>;
+  /** The same on the graphics processor. */
+  openGpu(): Promise<void>;
   /** A picture, with the files it had to read (`cached:` before those from the cache). */
   paint(prompt: string, options: GenerateOptions): Promise<{ pixels: number[]; files: string[]; experts: string[] }>;
   /** What a generation rejects with that is stopped after its second step. */
@@ -18,6 +21,10 @@ const page: PaintPage = {
   async open() {
     const backend = ortWeb({ runtime: 'ort/ort.wasm.bundle.min.mjs', wasm: 'ort/ort-wasm-simd-threaded.wasm' });
     ediffi = await loadEdiffi({ backend, baseUrl: 'model/', onProgress: ({ path, loaded, total, cached }) => void (loaded === total && files.push(cached ? `cached:${path}` : path)) });
+  },
+  async openGpu() {
+    const backend = ortWebGpu({ runtime: 'ort/ort.webgpu.bundle.min.mjs', wasm: 'ort/ort-wasm-simd-threaded.asyncify.wasm' });
+    ediffi = await loadEdiffi({ backend, baseUrl: 'model/' });
   },
   async paint(prompt, options) {
     files = [];

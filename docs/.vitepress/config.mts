@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
+import { liveCode } from './live.mjs';
 
 const sidebarFile = fileURLToPath(new URL('../api/typedoc-sidebar.json', import.meta.url));
 const api = existsSync(sidebarFile) ? JSON.parse(readFileSync(sidebarFile, 'utf8')) : [];
@@ -18,7 +19,17 @@ export default defineConfig({
   appearance: true,
   srcExclude: ['README.md'],
   ignoreDeadLinks: [/playground\//, /\/packages\//, /\/contributing\//, /\/benchmarks\//, /\/examples\//, /^(\.\.\/){2}/],
-  markdown: { math: false },
+  markdown: {
+    math: false,
+    config(md) {
+      const fence = md.renderer.rules.fence!;
+      md.renderer.rules.fence = (...given) => {
+        const [tokens, at] = given;
+        const code = tokens[at]!.info.trim() === 'ts' ? liveCode(tokens[at]!.content) : undefined;
+        return fence(...given) + (code === undefined ? '' : `<LiveExample code="${Buffer.from(code).toString('base64')}" />`);
+      };
+    },
+  },
   themeConfig: {
     search: { provider: 'local' },
     nav: [page('Start', '/start/node'), page('Guide', '/guide/ediff-i'), page('API', '/api/'), { text: 'Playground', link: '/playground/index.html', target: '_self' }],

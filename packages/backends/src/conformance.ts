@@ -3,8 +3,9 @@
  *
  *   describeBackend('mine', () => myBackend(), { describe, it });
  */
-import { BackendError, CapabilityError, DisposedError, float32, floats, hostTensor, int64, ModelError, randn, ShapeError, type Backend, type Session, type Tensor } from '@ediffi/core';
-import { affine, attention, attentionByHand, boxFilter, BOX_WEIGHT, halves, lookup, slow, SLOW_WIDTH } from './conformance/fixtures.js';
+import { BackendError, CapabilityError, cast, concatRows, cpu, DisposedError, float32, floats, hostTensor, int64, ModelError, randn, ShapeError, takeRows, type Backend, type Session, type Tensor } from '@ediffi/core';
+import { close, output, refuses, rest, row, slowInput } from './conformance/checks.js';
+import { affine, attention, attentionByHand, boxFilter, BOX_WEIGHT, convolution, halves, kernelOf, lookup, pixelShuffle, slow, SLOW_WIDTH } from './conformance/fixtures.js';
 
 /** One requirement; `run` rejects with an Error when it does not hold. */
 export interface ConformanceCase {
@@ -13,31 +14,6 @@ export interface ConformanceCase {
   readonly skip?: string;
   run(): Promise<void>;
 }
-
-function close(actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string): void {
-  if (actual.length !== expected.length) throw new Error(`${what}: ${actual.length} values, expected ${expected.length}`);
-  for (let i = 0; i < expected.length; i++) {
-    if (!(Math.abs(actual[i]! - expected[i]!) <= tolerance)) throw new Error(`${what}: ${actual[i]} at ${i}, expected ${expected[i]} ± ${tolerance}`);
-  }
-}
-
-async function refuses(work: Promise<unknown>, isInstance: (error: unknown) => boolean, what: string): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (isInstance(error)) return;
-    throw new Error(`${what}: rejected with ${String(error)} instead`);
-  }
-  throw new Error(`${what}: was accepted`);
-}
-
-async function output(session: Session, feeds: Record<string, Tensor>, name: string): Promise<Float32Array> {
-  const tensor = (await session.run(feeds))[name];
-  if (!tensor) throw new Error(`no output '${name}'`);
-  return floats(tensor);
-}
-
-const row = (values: readonly number[]): Tensor => float32(values, [values.length / 4, 4]);
 
 /** What a backend may differ in. */
 export interface ConformanceOptions {
@@ -63,24 +39,6 @@ export function describeBackend(name: string, create: () => Backend | Promise<Ba
       else it.skip(`${title} (${skip})`, run);
     }
   });
-}
-
-const rest = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-
-/** An input that keeps the slow model busy for about `least` ms and the ms it takes: the better of two runs counts, so that a busy moment is not taken for work. */
-async function slowInput(session: Session, least = 150): Promise<{ x: Tensor; ms: number }> {
-  for (let rows = 4; ; ) {
-    const x = randn([rows, SLOW_WIDTH], 1);
-    const times: number[] = [];
-    for (let i = 0; i < 2; i++) {
-      const start = performance.now();
-      await session.run({ x });
-      times.push(performance.now() - start);
-    }
-    const ms = Math.min(...times);
-    if (ms >= least || rows >= 8192) return { x, ms };
-    rows = Math.min(8192, rows * Math.max(2, Math.min(8, Math.ceil((1.3 * least) / ms))));
-  }
 }
 
 /** The cases, each on a fresh backend that is disposed afterwards. */
@@ -111,6 +69,27 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       const y = await output(session, { x: float32(new Float32Array(16).fill(1), [1, 1, 4, 4]) }, 'y');
       close(y, [4, 6, 6, 4, 6, 9, 9, 6, 6, 9, 9, 6, 4, 6, 6, 4].map((n) => n * BOX_WEIGHT), tolerance, 'y');
     }),
+    withBackend('convolves 3, 4, 6, 9, 13 and 51 channels', async (backend) => {
+      for (const channels of [3, 4, 6, 9, 13, 51]) {
+        const x = randn([1, channels, 4, 5], 2);
+        const kernel = kernelOf(channels);
+        const wanted = Float32Array.from({ length: 4 * 2 * 3 }, (_, i) => {
+          const [out, row, column] = [Math.floor(i / 6), Math.floor(i / 3) % 2, i % 3];
+          let sum = 0;
+          for (let k = 0; k < channels * 9; k++) sum += kernel[out * channels * 9 + k]! * x.data[Math.floor(k / 9) * 20 + (row + (Math.floor(k / 3) % 3)) * 5 + column + (k % 3)]!;
+          return sum;
+        });
+        close(await output(await backend.load(convolution(channels)), { x }, 'y'), wanted, 20 * tolerance, `y of ${channels} channels`);
+      }
+    }),
+    withSession('lays channels out as pixels', pixelShuffle, async (session) => {
+      const x = randn([2, 8, 3, 5], 1);
+      const wanted = Float32Array.from({ length: 2 * 2 * 6 * 10 }, (_, i) => {
+        const [b, c, row, column] = [Math.floor(i / 120), Math.floor(i / 60) % 2, Math.floor(i / 10) % 6, i % 10];
+        return x.data[((b * 8 + c * 4 + (row % 2) * 2 + (column % 2)) * 3 + Math.floor(row / 2)) * 5 + Math.floor(column / 2)]!;
+      });
+      close(await output(session, { x }, 'y'), wanted, 0, 'y');
+    }),
     withSession('looks up int64 ids', lookup, async (session) => close(await output(session, { ids: int64([3, 1], [1, 2]) }, 'y'), [3, 30, 1, 10], 0, 'y')),
     unless(noFloat16)(
       withSession('takes and gives float16 as raw bits', halves, async (session) => {
@@ -124,6 +103,32 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       await session.run({ x });
       close(await floats(x), [1, 2, 3, 4], 0, 'x after the call');
       close(await output(session, { x }, 'y'), [3, 5, 7, 9], 0, 'second call');
+    }),
+    withSession('adds, joins, parts and rounds on its device', affine, async (_, { device }) => {
+      const terms = Array.from({ length: 9 }, (_, i) => [0.75 * i - 2.1, randn([2, 3, 5], i)] as const); // an odd number of elements
+      const there = await Promise.all(terms.map(async ([c, t]) => [c, await device.fromHost(t)] as const));
+      for (const n of [1, 2, 6, 7, 9]) close(await floats(await device.lincomb(there.slice(0, n))), (cpu.lincomb(terms.slice(0, n)) as ReturnType<typeof float32>).data, tolerance, `sum of ${n}`);
+      const [a, b] = [there[0]![1], there[1]![1]];
+      const both = await concatRows(a, b);
+      close(both.shape, [4, 3, 5], 0, 'shape of both');
+      close(await floats(both), [...terms[0]![1].data, ...terms[1]![1].data], 0, 'both');
+      close(await floats(await takeRows(both, 1, 3)), [...terms[0]![1].data.subarray(15), ...terms[1]![1].data.subarray(0, 15)], 0, 'rows 1 and 2');
+      const half = await cast(await device.fromHost(float32([1, -2, 0.5, 1 / 3, 65504], [5])), 'float16');
+      close((await half.toHost()).data as Uint16Array, [0x3c00, 0xc000, 0x3800, 0x3555, 0x7bff], 0, 'bits in float16');
+      close(await floats(await cast(half, 'float32')), [1, -2, 0.5, 0.333251953125, 65504], 0, 'back in float32');
+    }),
+    withSession('answers where its device is, and takes it back', affine, async (session, { device }) => {
+      const x = await device.fromHost(row([1, 2, 3, 4]) as ReturnType<typeof float32>);
+      const y = (await session.run({ x }))['y']!;
+      const z = (await session.run({ x: y }))['y']!;
+      if (session.device && (session.device !== device || y.device !== device)) throw new Error(`the answer is on ${y.device.id}, expected ${device.id}`);
+      const place = y.device; // the host for backends without a device of their own
+      const sum = await place.lincomb([[2, y], [-1, z]]);
+      close(await floats(sum), [-1, -1, -1, -1], 0, '2y − (2y + 1)');
+      y.dispose();
+      y.dispose();
+      close(await floats(z), [7, 11, 15, 19], 0, 'what was made from a freed tensor');
+      if (session.device) await refuses(y.toHost(), DisposedError.isInstance, 'a freed tensor');
     }),
     withSession('refuses unknown, missing and mistyped feeds', affine, async (session) => {
       const x = row([1, 2, 3, 4]);
@@ -231,6 +236,10 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
       await session.dispose();
       await session.dispose();
       await refuses(session.run({ x: row([1, 2, 3, 4]) }), DisposedError.isInstance, 'run after dispose');
+    }),
+    withBackend('loads again after everything was disposed', async (backend) => {
+      await (await backend.load(affine())).dispose();
+      close(await output(await backend.load(affine()), { x: row([1, 2, 3, 4]) }, 'y'), [3, 5, 7, 9], 0, 'y');
     }),
     withBackend('refuses to load after dispose, and to run what it had loaded', async (backend) => {
       const session = await backend.load(affine());

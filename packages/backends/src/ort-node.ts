@@ -42,12 +42,13 @@ export function ortNode({ threads = 1, spinning = false, runtime = locate() }: O
     device: cpu,
     opening: async (model, load) => {
       const intraOpNumThreads = integer('threads', load.threads ?? threads, 1, 256);
-      return opening(model, load, sourceGraph, (folder) => ({
+      const options = (folder?: string): Readonly<Record<string, unknown>> => ({
         executionProviders: ['cpu'],
         intraOpNumThreads,
         interOpNumThreads: 1,
         extra: { session: { intra_op: { allow_spinning: spinning ? '1' : '0' }, ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }) } },
-      }));
+      });
+      return opening(model, load, { graphOf: sourceGraph, options });
     },
     thread: (name) => new Thread((events) => nodePort(runtime, name, events), 'ort-node', name),
   });

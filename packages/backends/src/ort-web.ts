@@ -11,4 +11,4 @@ export type { OrtWebOptions } from './ort/web.js';
  * A backend on WebAssembly. Throws OptionError for URLs that are none, CapabilityError (from `load`) where there are no workers. `load`
  * rejects with BackendError when the runtime cannot be fetched, ModelError for damaged files.
  */
-export const ortWeb = (options: OrtWebOptions): Backend => webBackend('ort-web', 'wasm', options, false);
+export const ortWeb = (options: OrtWebOptions): Backend => webBackend({ name: 'ort-web', provider: 'wasm' }, options);

@@ -33,5 +33,6 @@ export * from './tensor/host.js';
 export * from './tensor/lincomb.js';
 export * from './tensor/philox.js';
 export * from './tensor/random.js';
+export * from './tensor/rows.js';
 export * from './tensor/tensor.js';
 export * from './tensor/view.js';

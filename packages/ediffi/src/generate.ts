@@ -33,6 +33,7 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
     const steps = sample(run, steered, {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
       ...(pictures && { low: pictures }),
+      ...(parts.device && { device: parts.device }),
       ...(request.image && (i === 0 || request.mask) && { image: request.image }),
       ...(request.mask && { mask: request.mask }),
       ...(i === 0 && { share: request.share, ...(request.noise && { noise: request.noise }), ...(parts.autoencoder && { autoencoder: parts.autoencoder }) }),

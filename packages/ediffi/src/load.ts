@@ -19,7 +19,19 @@ export interface LoadEdiffiOptions extends LoadModelOptions {
   readonly signal?: Abort;
 }
 
-/** Opens the embedded eDiff-I with its super-resolution stage. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files. */
+/**
+ * Opens the embedded eDiff-I with its super-resolution stage. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files.
+ *
+ * @example
+ * ```ts
+ * import { loadEdiffi } from 'ediffi';
+ *
+ * const ediffi = await loadEdiffi();
+ * const picture = await ediffi.generate('a cat in space', { seed: 7, steps: 8 });
+ * console.log(picture.metadata.plan, picture.width, picture.height);
+ * await ediffi.dispose();
+ * ```
+ */
 export async function loadEdiffi(options: LoadEdiffiOptions = {}): Promise<Cascade> {
   const { parts, owned } = await open(options);
   return new Cascade({ ...parts, upsamplers: parts.upsamplers ?? [] }, owned);
@@ -56,6 +68,7 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
     encoders,
     ...(imageEncoder && { imageEncoder }),
     base: base as BaseStage,
+    device: backend.device,
     ...(upsamplers.length > 0 && { upsamplers: upsamplers as Upsampler[] }),
     words: card.words,
     versions: { [card.name]: card.version },

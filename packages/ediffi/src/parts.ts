@@ -1,4 +1,4 @@
-import type { PromptEncoder } from '@ediffi/core';
+import type { Device, PromptEncoder } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
 import type { ModelCard } from '@ediffi/model';
 import type { Autoencoder, BaseStage, Upsampler } from './stage.js';
@@ -13,6 +13,8 @@ export interface PipelineParts {
   readonly upsamplers?: readonly Upsampler[];
   /** For a base stage that works on latents. */
   readonly autoencoder?: Autoencoder;
+  /** Where pictures are between steps: the device of the backend that runs the stages. Default: the host. */
+  readonly device?: Device;
   /** What a missing text is to the networks. 'zeros' (default): a missing or empty one is zeros, as eDiff-I trains; 'encoded': both are the encoding of an empty text; 'zeros-if-missing': an empty text is encoded, a missing negative is zeros (SDXL). */
   readonly unsaid?: 'zeros' | 'encoded' | 'zeros-if-missing';
   /** Words the model knows, for warnings. */

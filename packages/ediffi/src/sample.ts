@@ -2,7 +2,7 @@
  * One stage of the cascade: conditioning in, picture out, a step at a time. A base stage starts from noise or from a noised picture;
  * a super-resolution stage from the enlarged picture plus noise, and its network answers for the residual (core's `residual`).
  */
-import { bind, float32, guided, lincomb, randnBatch, residual, resizePlanes, ShapeError, thresholded, zeros, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Generator, type GuidedCondition, type HostTensor, type Tensor } from '@ediffi/core';
+import { bind, cpu, float32, guided, lincomb, NonFiniteError, placed, randnBatch, residual, resizePlanes, ShapeError, thresholded, zeros, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Device, type Generator, type GuidedCondition, type HostTensor, type Tensor } from '@ediffi/core';
 import type { Step } from '@ediffi/sampler';
 import { inpainted, kept, type Known } from './inpaint.js';
 import { resized } from './pictures/input.js';
@@ -32,6 +32,8 @@ export interface StageStart {
   readonly noise?: HostTensor;
   /** Between pictures and the stage's latents. */
   readonly autoencoder?: Autoencoder;
+  /** Where the picture is between steps. Default: the host. */
+  readonly device?: Device;
   readonly signal?: Abort;
   /** Base stage: who listens to the network's attention, and at which strides. */
   readonly attention?: { readonly listen: (record: AttentionRecord) => void; readonly sites?: readonly number[] };
@@ -45,8 +47,11 @@ export async function* sample(run: StageRun, conditions: Conditions, start: Stag
   const shape = [channels, height / factor, width / factor];
   const draw = (): HostTensor => randnBatch(shape, start.generators);
   const { denoise, x, known } = isUpsampler(run.stage) ? await enlarging(run, run.stage, conditions, start, draw) : await composing(run, conditions, start, draw);
-  const last = yield* shown(run.solve(known ? known.denoise : denoise, x, { noise: draw }), known?.part, run);
+  const { device = cpu } = start;
+  const noise = (): Promise<Tensor> => placed(draw(), device);
+  const last = yield* shown(run.solve(known ? known.denoise : denoise, await placed(x, device), { noise }), known?.part, run);
   const host = (await last.toHost()) as HostTensor;
+  if (!host.data.every(Number.isFinite)) throw new NonFiniteError('the finished picture', run.sigmas.at(-1)!, 'lower the guidance, or load the model in fp32'); // a device is looked at here only
   if (host.shape[0] !== batch) throw new ShapeError('the finished pictures', `${batch} of them`, `${host.shape[0]}`);
   return start.autoencoder && factor > 1 ? start.autoencoder.decode(host) : float32(Float32Array.from(host.data), host.shape);
 }
@@ -145,7 +150,7 @@ async function keptChannels(run: StageRun, start: StageStart, mask: HostTensor |
 /** A super-resolution stage, begun from the enlarged picture under noise. */
 async function enlarging(run: StageRun, stage: Upsampler, conditions: Conditions, start: StageStart, draw: () => HostTensor): Promise<Composition> {
   if (stage.beside) return guidedBeside(run, stage.beside, conditions, start, draw);
-  const { denoise, center } = upsampling(run, stage, conditions, start);
+  const { denoise, center } = await upsampling(run, stage, conditions, start);
   const noise = draw();
   const x = (await lincomb([1, center], [run.sigmas[0]!, noise])) as HostTensor;
   if (!start.image || !start.mask) return { denoise, x };
@@ -166,7 +171,7 @@ async function guidedBeside(run: StageRun, beside: NonNullable<Upsampler['beside
 }
 
 /** A super-resolution stage: D of the picture from the network's D of the residual, conditioned on the enlarged picture. */
-function upsampling(run: StageRun, stage: Upsampler, conditions: Conditions, start: StageStart): { denoise: Denoise; center: HostTensor } {
+async function upsampling(run: StageRun, stage: Upsampler, conditions: Conditions, start: StageStart): Promise<{ denoise: Denoise; center: HostTensor }> {
   const s = stage.residualScale;
   const names = stage.inputs ?? { lowRes: 'low_res', augmentation: 'augmentation' };
   const low = noised(start.low!, run.augmentation, start.generators);
@@ -176,7 +181,7 @@ function upsampling(run: StageRun, stage: Upsampler, conditions: Conditions, sta
   const scale = typeof run.scale === 'function' ? run.scale : undefined;
   const { window, ...rest } = run.guidance;
   const inner = guided(stage.denoiser, scale ? (sigma: number) => scale(sigma * s) : run.scale, { ...rest, ...(window && { window: { from: (window.from ?? 0) / s, to: (window.to ?? Infinity) / s } }) });
-  const denoiser = thresholded(residual(inner, up, s), run.threshold);
+  const denoiser = thresholded(residual(inner, await placed(up, start.device ?? cpu), s), run.threshold);
   // Layout is settled by now: regions are for the base stage.
   const denoise = windowed(denoiser, conditions, signalOf(start), ({ regions: _, ...condition }) => ({ ...condition, inputs }));
   return { denoise, center: up };

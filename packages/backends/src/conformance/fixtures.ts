@@ -1,5 +1,5 @@
 /* Little models, written here byte by byte: what every backend must be able to run. */
-import type { ModelSource } from '@ediffi/core';
+import { randn, type ModelSource } from '@ediffi/core';
 import { FLOAT16, INT64 } from '../graph/onnx.js';
 import { field } from '../graph/wire.js';
 import { float32s, int64s, modelBytes, node, tensor, valueInfo } from '../graph/write.js';
@@ -31,6 +31,32 @@ export const boxFilter = (): ModelSource => {
     }),
   );
 };
+
+/** A 3×3 convolution of `channels` into 4, without padding: x `[batch, channels, h, w]`; its kernel is `kernelOf(channels)`. */
+export const convolution = (channels: number): ModelSource =>
+  source(
+    `convolution of ${channels} channels`,
+    modelBytes({
+      nodes: [node('Conv', ['x', 'kernel'], 'y', { kernel_shape: [3, 3] })],
+      initializers: [float32s('kernel', [4, channels, 3, 3], kernelOf(channels))],
+      inputs: [valueInfo('x', ['batch', channels, 'h', 'w'])],
+      outputs: [valueInfo('y', ['batch', 4, 'h2', 'w2'])],
+    }),
+  );
+
+/** The kernel of `convolution` `[4, channels, 3, 3]`. */
+export const kernelOf = (channels: number): Float32Array => randn([4, channels, 3, 3], channels).data;
+
+/** Channels laid out as pixels, PyTorch's pixel_shuffle: x `[batch, 8, h, w]` → y `[batch, 2, 2h, 2w]`. */
+export const pixelShuffle = (): ModelSource =>
+  source(
+    'pixel shuffle',
+    modelBytes({
+      nodes: [node('DepthToSpace', ['x'], 'y', { blocksize: 2, mode: 'CRD' })],
+      inputs: [valueInfo('x', ['batch', 8, 'h', 'w'])],
+      outputs: [valueInfo('y', ['batch', 2, 'h2', 'w2'])],
+    }),
+  );
 
 /** The float16 weight of boxFilter. */
 export const BOX_WEIGHT = 0.111083984375;

@@ -12,10 +12,23 @@ export interface OrtDriver {
   opening(model: ModelSource, load: LoadOptions): Promise<Opening>;
   /** The worker for a model. */
   thread(name: string): Thread | Promise<Thread>;
+  /** Where the worker can keep answers. */
+  readonly kept?: Kept;
   /** Whether one worker serves all sessions; else each session ends its own. */
   readonly shared?: boolean;
   /** Ends what the driver keeps. */
   end?(): Promise<void>;
+}
+
+/** Tensors that stay in the worker, by number. */
+export interface Kept extends Device {
+  /** A number for what a call will answer. */
+  next(): number;
+  /** The number of a tensor that is there; undefined for one that is not. */
+  refOf(tensor: Tensor): number | undefined;
+  tensor<D extends DType>(ref: number, dtype: D, shape: readonly number[]): Tensor<D>;
+  /** Frees what nobody will name any more; numbers that name nothing are no error. */
+  drop(refs: readonly number[]): void;
 }
 
 interface Made {
@@ -26,7 +39,8 @@ interface Made {
 interface Plain {
   readonly dtype: DType;
   readonly shape: readonly number[];
-  readonly data: DataOf[DType];
+  /** Absent: it stayed in the worker. */
+  readonly data?: DataOf[DType];
 }
 
 let count = 0;
@@ -65,6 +79,7 @@ async function createSession(driver: OrtDriver, model: ModelSource, load: LoadOp
   const { transfer, changed, ...request } = await driver.opening(model, load);
   load.signal?.throwIfAborted();
   const id = ++count;
+  const { kept } = driver;
   const thread = await driver.thread(model.name);
   const end = async (): Promise<void> => (driver.shared ? void (await thread.ask('release', { id }).catch(() => undefined)) : thread.end());
   const made = await thread.ask<Made>('create', { id, ...request }, transfer, load.signal).catch((error: unknown) => {
@@ -75,22 +90,30 @@ async function createSession(driver: OrtDriver, model: ModelSource, load: LoadOp
   const session: Session = {
     name: model.name,
     ...made,
+    ...(kept && { device: kept }),
     ...(changed && { sites: changed.sites }),
     async run(feeds, { signal } = {}) {
       if (ended) throw new DisposedError(model.name);
       checkFeeds(driver.name, model.name, made.inputs, feeds, changed);
-      const copies: Record<string, Plain> = {};
+      const copies: Record<string, Plain | { readonly ref: number }> = {};
       const moved: ArrayBuffer[] = [];
       for (const [name, tensor] of Object.entries(feeds)) {
+        const ref = kept?.refOf(tensor);
+        if (ref !== undefined) {
+          copies[name] = { ref };
+          continue;
+        }
         const { dtype, shape, data } = await tensor.toHost();
         const copy = data.slice(); // one copy that moves to the worker; the caller's stays valid
         copies[name] = { dtype, shape: [...shape], data: copy };
         moved.push(copy.buffer);
       }
-      const outputs = await thread.ask<Record<string, Plain>>('run', { id, feeds: copies }, moved, signal).catch((error: unknown) => {
+      const keep = kept && Object.fromEntries(made.outputs.map(({ name }) => [name, kept.next()]));
+      const outputs = await thread.ask<Record<string, Plain>>('run', { id, feeds: copies, keep }, moved, signal).catch((error: unknown) => {
+        kept?.drop(Object.values(keep!)); // after the call, which may have been aborted and yet end
         throw BackendError.isInstance(error) ? new BackendError(driver.name, error.message, describeFeeds(feeds), { cause: error }) : error;
       });
-      return Object.fromEntries(Object.entries(outputs).map(([name, t]): [string, Tensor] => [name, hostTensor(t.data, t.shape, t.dtype)]));
+      return Object.fromEntries(Object.entries(outputs).map(([name, t]): [string, Tensor] => [name, t.data ? hostTensor(t.data, t.shape, t.dtype) : kept!.tensor(keep![name]!, t.dtype, t.shape)]));
     },
     dispose() {
       closed(session);

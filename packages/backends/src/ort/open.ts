@@ -14,8 +14,17 @@ export interface Opening {
 /** Whether a graph is to be changed before it is loaded. */
 export const wantsInstruments = (options: Instrumentation | undefined): options is Instrumentation => Boolean(options?.regions || options?.maps || (options?.slices ?? 1) !== 1);
 
-/** Reads by `graphOf`, and instruments; `options` are the runtime's, given the folder of the weights. */
-export async function opening(source: ModelSource, load: LoadOptions, graphOf: (source: ModelSource) => Promise<SourceGraph>, options: (folder?: string) => Readonly<Record<string, unknown>>): Promise<Opening> {
+/** How a driver opens models. */
+export interface OpeningOptions {
+  graphOf(source: ModelSource): Promise<SourceGraph>;
+  /** The runtime's session options, given the folder of the weights. */
+  options(folder?: string): Readonly<Record<string, unknown>>;
+  /** What the runtime would get wrong, said otherwise; the same bytes where there is nothing. */
+  readonly mended?: ((bytes: Uint8Array, name: string) => Uint8Array) | undefined;
+}
+
+/** Reads, instruments and mends a graph. */
+export async function opening(source: ModelSource, load: LoadOptions, { graphOf, options, mended }: OpeningOptions): Promise<Opening> {
   const transfer: ArrayBuffer[] = [];
   const owned = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => {
     const own = new Uint8Array(bytes); // the caller's stay valid; a copy that moves is one copy, a message would be two
@@ -25,8 +34,10 @@ export async function opening(source: ModelSource, load: LoadOptions, graphOf: (
   const { bytes: graph, folder, external } = await graphOf(source);
   // Graph surgery comes when it is first asked for: a page without regions never downloads it.
   const changed = wantsInstruments(load.instrument) ? (await import('../graph/instrument.js')).instrument(graph, load.instrument, source.name) : undefined;
-  const model = changed?.bytes ?? owned(graph);
-  if (changed) transfer.push(changed.bytes.buffer);
+  const plain = changed?.bytes ?? graph;
+  const ready = mended?.(plain, source.name) ?? plain;
+  const model = ready === graph ? owned(graph) : ready;
+  if (ready !== graph) transfer.push(ready.buffer as ArrayBuffer);
   const externalData = external.map(({ path, data }) => ({ path, data: owned(data) }));
   return { model, options: { ...options(folder), logSeverityLevel: 3, ...(external.length && { externalData }) }, transfer, ...(changed && { changed }) };
 }

@@ -2,16 +2,16 @@ import { CapabilityError } from '@ediffi/core';
 import type { Answer, Port, PortEvents } from './port.js';
 import { actionsSource } from './worker-source.js';
 
-/** The first request is 'open', which names the runtime. A WebGPU device that is lost is told without being asked. */
-const workerSource = `
+/** The first request is 'open', which names the runtime. A WebGPU device that is lost is told without being asked. `more`: further actions. */
+const workerSource = (more: string): string => `
 let ort, gpu;
 const post = (answer, transfer) => self.postMessage(answer, transfer);
 const created = async () => {
-  if (gpu !== undefined || !ort.env.webgpu) return;
-  gpu = (await ort.env.webgpu.device) || null;
+  if (gpu || !ort.env.webgpu) return;
+  gpu = (await ort.env.webgpu.device) ?? undefined;
   gpu?.lost.then(({ reason, message }) => post({ lost: 'the WebGPU device was lost (' + (message || reason) + ') — create the backend again' }, []));
 };
-${actionsSource}
+${actionsSource}${more}
 actions.open = async ({ runtime, wasm, threads }) => {
   ort = await import(runtime);
   ort.env.logLevel = 'error';
@@ -36,11 +36,11 @@ interface Browser {
   readonly URL: { createObjectURL(blob: object): string; revokeObjectURL(url: string): void };
 }
 
-/** A Web Worker. Throws CapabilityError where there are none. */
-export function webPort(name: string, { answer, gone }: PortEvents): Port {
+/** A Web Worker; `more` is source text of what it can do besides running graphs. Throws CapabilityError where there are none. */
+export function webPort(name: string, { answer, gone }: PortEvents, more = ''): Port {
   const { Worker, Blob, URL } = globalThis as unknown as Browser;
   if (!Worker) throw new CapabilityError('web workers', 'there are no Web Workers here — in Node use @ediffi/backends/ort-node', { code: 'WORKER' });
-  const url = URL.createObjectURL(new Blob([workerSource], { type: 'text/javascript' }));
+  const url = URL.createObjectURL(new Blob([workerSource(more)], { type: 'text/javascript' }));
   const worker = new Worker(url, { name: `ediffi ${name}` });
   worker.onmessage = ({ data }) => {
     URL.revokeObjectURL(url); // it answers, so it has been read

@@ -1,6 +1,6 @@
 /* What the two browser backends share: the runtime's files, threads, sessions in Web Workers. */
-import { cpu, integer, OptionError, type Backend, type Device } from '@ediffi/core';
-import { ortBackend } from './backend.js';
+import { cpu, integer, OptionError, type Backend } from '@ediffi/core';
+import { ortBackend, type Kept } from './backend.js';
 import { memoryGraph } from './memory-graph.js';
 import { opening } from './open.js';
 import { Thread } from './thread.js';
@@ -40,32 +40,56 @@ function absolute(option: string, url: string | URL): string {
   }
 }
 
-/** A backend on one execution provider of onnxruntime-web. `shared`: all sessions in one worker. */
-export function webBackend(name: string, provider: 'wasm' | 'webgpu', options: OrtWebOptions, shared: boolean): Backend {
+/** How a provider keeps tensors in its worker. */
+export interface Keeping {
+  /** Source text of the worker's actions. */
+  readonly source: string;
+  device(id: string, thread: () => Promise<Thread>): Kept;
+}
+
+/** What a provider differs in. */
+export interface WebDriver {
+  readonly name: string;
+  readonly provider: 'wasm' | 'webgpu';
+  /** All sessions in one worker; the request for a session that it begins with. */
+  readonly shared?: () => Readonly<Record<string, unknown>>;
+  /** What the provider would get wrong in a graph, said otherwise. */
+  readonly mended?: (bytes: Uint8Array, name: string) => Uint8Array;
+  /** Tensors stay in that worker. */
+  readonly keeping?: Keeping | undefined;
+}
+
+/** A backend on one execution provider of onnxruntime-web. */
+export function webBackend({ name, provider, shared: first, mended, keeping }: WebDriver, options: OrtWebOptions): Backend {
   const { threads, text } = threadsHere(options.threads);
   if (options.runtime === undefined) throw new OptionError('runtime', options.runtime, `the URL of onnxruntime-web's ort.${provider}.bundle.min.mjs`);
   const files = { runtime: absolute('runtime', options.runtime), ...(options.wasm !== undefined && { wasm: absolute('wasm', options.wasm) }) };
-  const device: Device = { ...cpu, id: `${provider}, ${text}` };
+  const id = `${provider}, ${text}`;
   const start = async (label: string): Promise<Thread> => {
-    const thread = new Thread((events) => webPort(label, events), name, label);
-    await thread.ask('open', { ...files, threads }).catch((error: unknown) => {
+    const thread = new Thread((events) => webPort(label, events, keeping?.source), name, label);
+    try {
+      await thread.ask('open', { ...files, threads });
+      if (first) await thread.ask('create', first());
+    } catch (error) {
       void thread.end();
       throw error;
-    });
+    }
     return thread;
   };
   let one: Promise<Thread> | undefined;
+  const single = (): Promise<Thread> => {
+    one ??= start(name);
+    one.catch(() => (one = undefined));
+    return one;
+  };
+  const kept = keeping?.device(id, single);
   return ortBackend({
     name,
-    device,
-    opening: (model, load) => opening(model, load, memoryGraph, () => ({ executionProviders: [provider] })),
-    thread(label) {
-      if (!shared) return start(label);
-      one ??= start(name);
-      one.catch(() => (one = undefined));
-      return one;
-    },
-    shared,
+    device: kept ?? { ...cpu, id },
+    ...(kept && { kept }),
+    opening: (model, load) => opening(model, load, { graphOf: memoryGraph, options: () => ({ executionProviders: [provider], ...(kept && { preferredOutputLocation: 'gpu-buffer' }) }), mended }),
+    thread: (label) => (first ? single() : start(label)),
+    shared: first !== undefined,
     end: async () => (await one?.catch(() => undefined))?.end(),
   });
 }

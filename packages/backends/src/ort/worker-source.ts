@@ -6,6 +6,7 @@
 /** Requests and their answers; `ort` is the runtime, `post` sends. Sessions are told apart by number. */
 export const actionsSource = `
 const sessions = new Map();
+let place; // where tensors may stay between calls, if anywhere
 const info = (metadata) => metadata.map((m) => ({ name: m.name, dtype: m.type, shape: m.isTensor ? [...m.shape] : [] }));
 // Newer JavaScript has Float16Array; on our side float16 is raw bits in every version.
 const bits = (data) => (data.constructor.name === 'Float16Array' ? new Uint16Array(data.buffer, data.byteOffset, data.length) : data);
@@ -16,13 +17,17 @@ const actions = {
     await created();
     return [{ inputs: info(session.inputMetadata), outputs: info(session.outputMetadata) }, []];
   },
-  async run({ id, feeds }) {
+  async run({ id, feeds, keep }) {
     const inputs = {};
-    for (const name in feeds) inputs[name] = new ort.Tensor(feeds[name].dtype, feeds[name].data, feeds[name].shape);
+    for (const name in feeds) inputs[name] = feeds[name].ref === undefined ? new ort.Tensor(feeds[name].dtype, feeds[name].data, feeds[name].shape) : place.take(feeds[name].ref);
     const results = await sessions.get(id).run(inputs);
     const outputs = {};
     const transfer = [];
     for (const name in results) {
+      if (keep && place.keep(results[name], keep[name])) {
+        outputs[name] = { dtype: results[name].type, shape: [...results[name].dims] };
+        continue;
+      }
       const whole = bits(results[name].data);
       const data = whole.byteLength === whole.buffer.byteLength ? whole : whole.slice();
       outputs[name] = { dtype: results[name].type, shape: [...results[name].dims], data };

@@ -1,5 +1,5 @@
 import type { Abort } from '../abort.js';
-import type { DType, Tensor } from '../tensor/tensor.js';
+import type { Device, DType, Tensor } from '../tensor/tensor.js';
 
 /** Name, element type and shape of a graph input or output; a string or null is a size known at run time. */
 export interface ValueInfo {
@@ -32,6 +32,8 @@ export interface Session {
   readonly name: string;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
+  /** Where its answers stay, and feeds need no copy from. Absent: the host. */
+  readonly device?: Device;
   /** Present when the graph was instrumented. */
   readonly sites?: GraphSites;
   /** Unknown or missing feeds, wrong types and shapes are refused; abort rejects with the signal's reason. */

@@ -1,7 +1,8 @@
 import { ShapeError } from '../errors/errors.js';
 import { cast } from '../tensor/cast.js';
-import { float32, floats } from '../tensor/host.js';
-import { shapeText, sizeOf, type Tensor } from '../tensor/tensor.js';
+import { float32, floats, zeros } from '../tensor/host.js';
+import { concatRows, placed } from '../tensor/rows.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Conditioning, PromptEmbedding } from './conditioning.js';
 
 /** Rows of conditioning: the batch of its embeddings and further inputs (1 when it has none). Throws ShapeError when they disagree. */
@@ -31,15 +32,8 @@ export async function repeatRows(tensor: Tensor, rows: number): Promise<Tensor<'
 async function stack(a: Tensor | undefined, b: Tensor | undefined, rows: number): Promise<Tensor<'float32'> | undefined> {
   const like = a ?? b;
   if (!like) return undefined;
-  if (a && b && (a.shape.length !== b.shape.length || a.shape.some((n, i) => i > 0 && n !== b.shape[i]))) {
-    throw new ShapeError('conditioning', shapeText(a.shape), shapeText(b.shape), 'positive and negative must come from the same encoders');
-  }
-  const rest = like.shape.slice(1);
-  const size = rows * sizeOf(rest);
-  const out = new Float32Array(2 * size);
-  if (a) out.set(await floats(await repeatRows(a, rows)));
-  if (b) out.set(await floats(await repeatRows(b, rows)), size);
-  return like.device.fromHost(float32(out, [2 * rows, ...rest]));
+  const side = async (tensor: Tensor | undefined): Promise<Tensor> => (tensor ? repeatRows(tensor, rows) : placed(zeros([rows, ...like.shape.slice(1)]), like.device));
+  return concatRows(await side(a), await side(b), 'conditioning', 'positive and negative must come from the same encoders');
 }
 
 const names = (a: object = {}, b: object = {}): string[] => [...new Set([...Object.keys(a), ...Object.keys(b)])];

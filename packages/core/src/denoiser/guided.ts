@@ -5,9 +5,10 @@
  * Rescale φ (arXiv 2305.08891 §3.4): D ← φ·D·std(D₊)/std(D) + (1 − φ)·D, per picture.
  */
 import type { Conditioning } from '../conditioning/conditioning.js';
-import { joinConditioning } from '../conditioning/join.js';
 import { finiteNumber, sigmaWindow } from '../errors/check.js';
 import { float32, floats } from '../tensor/host.js';
+import { lincomb } from '../tensor/lincomb.js';
+import { concatRows, takeRows } from '../tensor/rows.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { Denoiser, GuidedCondition } from './denoiser.js';
 import type { Network } from './precondition.js';
@@ -36,7 +37,7 @@ function guidance<C>(scale: GuidanceScale, options: Omit<GuidanceOptions<C>, 'th
   if (typeof scale === 'number') finiteNumber('guidance', scale);
   const rescale = finiteNumber('guidance rescale', options.rescale ?? 0, 0, 1);
   const { from, to } = sigmaWindow('guidance window', options.window);
-  const join = options.join ?? (joinConditioning as unknown as (a: C, b: C) => Promise<C>);
+  const join = options.join ?? (joinedLater as unknown as (a: C, b: C) => Promise<C>);
   const joined = new WeakMap<object, Promise<C>>();
 
   const pair = (condition: GuidedCondition<C>): Promise<C> => {
@@ -55,15 +56,25 @@ function guidance<C>(scale: GuidanceScale, options: Omit<GuidanceOptions<C>, 'th
   return async (x, sigma, condition, answer) => {
     const w = scaleAt(sigma);
     if (w === 1) return answer(x, condition.positive);
-    const twice = await doubled(x);
+    const twice = await concatRows(x, x);
     const both = await pair(condition).then((c) => answer(twice, c)).finally(() => twice.dispose());
-    return mix(both, x, w, rescale).finally(() => both.dispose());
+    return (rescale > 0 ? rescaled(both, x, w, rescale) : mixed(both, w)).finally(() => both.dispose());
   };
 }
 
 /**
  * Guidance as a denoiser of pairs. An expert's own guidance (`guidanceAt`) takes precedence over `scale`.
  * Throws OptionError for a scale, window, rescale or threshold that is no legal number.
+ *
+ * @example
+ * ```ts
+ * import { bind, guided, lincomb, randn, type Denoiser } from '@ediffi/core';
+ *
+ * const model: Denoiser<number> = { sigmaMin: 0.002, sigmaMax: 80, alpha: () => 1, denoise: (x, _, gain) => Promise.resolve(lincomb([gain, x])), dispose: async () => undefined };
+ * const twoCalls = guided(model, 7.5, { window: { from: 0.3, to: 20 }, join: (positive) => positive }); // 7.5 where 0.3 < σ ≤ 20
+ * const D = bind(twoCalls, { positive: 0.9, negative: 0.1 });
+ * console.log((await D(randn([1, 3, 8, 8], 1), 30)).shape);
+ * ```
  */
 export function guided<C = Conditioning>(denoiser: Denoiser<C>, scale: GuidanceScale, options: GuidanceOptions<C> = {}): Denoiser<GuidedCondition<C>> {
   const apply = guidance<C>(scale, options, (sigma) => denoiser.guidanceAt?.(sigma));
@@ -87,41 +98,39 @@ export function guidedNetwork<C = Conditioning>(network: Network<C>, scale: Guid
   return Object.assign(guided, network.dispose && { dispose: network.dispose });
 }
 
+/** Comes with the first guided call, so that pages with a condition of their own never download it. */
+const joinedLater = async (positive: Conditioning, negative: Conditioning): Promise<Conditioning> => (await import('../conditioning/join.js')).joinConditioning(positive, negative);
+
 async function bounded(x: Tensor, threshold: Threshold): Promise<Tensor> {
   if (threshold === 'none') return x;
   return applyThreshold(x, threshold).finally(() => x.dispose());
 }
 
-async function doubled(x: Tensor): Promise<Tensor> {
-  const data = await floats(x);
-  const out = new Float32Array(2 * data.length);
-  out.set(data);
-  out.set(data, data.length);
-  return x.device.fromHost(float32(out, [2 * (x.shape[0] ?? 1), ...x.shape.slice(1)]));
+/** w·D₊ + (1 − w)·D₋ of the two halves of a batch. */
+async function mixed(both: Tensor, w: number): Promise<Tensor> {
+  const half = both.shape[0]! / 2;
+  const parts = [await takeRows(both, 0, half), await takeRows(both, half, 2 * half)] as const;
+  const sum = await lincomb([w, parts[0]], [1 - w, parts[1]]);
+  for (const part of parts) part.dispose();
+  return sum;
 }
 
-async function mix(both: Tensor, like: Tensor, w: number, rescale: number): Promise<Tensor> {
+/** The same, each picture's deviation pulled to that of D₊. Through the host. */
+async function rescaled(both: Tensor, like: Tensor, w: number, rescale: number): Promise<Tensor> {
   const data = await floats(both);
-  const half = data.length / 2;
-  const out = new Float32Array(half);
-  for (let i = 0; i < half; i++) out[i] = data[half + i]! + w * (data[i]! - data[half + i]!);
-  if (rescale > 0) {
-    const size = half / (like.shape[0] ?? 1);
-    for (let start = 0; start < half; start += size) {
-      const ratio = deviation(data, start, size) / deviation(out, start, size);
-      const factor = rescale * ratio + 1 - rescale;
-      for (let i = start; i < start + size; i++) out[i] = out[i]! * factor;
-    }
+  const out = await floats(await mixed(both, w));
+  const size = out.length / (like.shape[0] ?? 1);
+  for (let start = 0; start < out.length; start += size) {
+    const picture = out.subarray(start, start + size);
+    const factor = (rescale * deviation(data.subarray(start, start + size))) / deviation(picture) + 1 - rescale;
+    picture.forEach((v, i) => (picture[i] = v * factor));
   }
   return like.device.fromHost(float32(out, like.shape));
 }
 
 /** Sample standard deviation (n − 1, as torch.std). */
-function deviation(data: Float32Array, start: number, size: number): number {
-  let sum = 0;
-  for (let i = start; i < start + size; i++) sum += data[i]!;
-  const mean = sum / size;
-  let squares = 0;
-  for (let i = start; i < start + size; i++) squares += (data[i]! - mean) ** 2;
-  return Math.sqrt(squares / (size - 1));
+function deviation(values: Float32Array): number {
+  const { length } = values;
+  const mean = values.reduce((sum, v) => sum + v, 0) / length;
+  return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (length - 1));
 }

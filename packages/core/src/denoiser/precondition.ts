@@ -54,7 +54,19 @@ export function checkRange<R extends { readonly sigmaMin: number; readonly sigma
   return range;
 }
 
-/** Raw EDM network → Denoiser. Throws OptionError for a σ_data or range that is no positive number. */
+/**
+ * Raw EDM network → Denoiser. Throws OptionError for a σ_data or range that is no positive number.
+ *
+ * @example
+ * ```ts
+ * import { bind, lincomb, precondition, randn, type Network } from '@ediffi/core';
+ *
+ * const network: Network = async (x, noise) => lincomb([noise, x]); // F(c_in·x; ln(σ)/4): a session, a server, a function
+ * const denoiser = precondition(network, { sigmaData: 0.5, sigmaMin: 0.002, sigmaMax: 80 });
+ * const D = bind(denoiser, { embeddings: {} });
+ * console.log((await D(randn([1, 3, 8, 8], 1), 2)).shape);
+ * ```
+ */
 export function precondition<C = Conditioning>(network: Network<C>, options: PreconditionOptions): Denoiser<C> {
   const { sigmaMin, sigmaMax } = checkRange(options);
   const sigmaData = finiteNumber('sigmaData', options.sigmaData, Number.MIN_VALUE);

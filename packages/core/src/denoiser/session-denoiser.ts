@@ -8,6 +8,7 @@ import { CapabilityError, ModelError, ShapeError } from '../errors/errors.js';
 import { columnsFor } from '../regions/feeds.js';
 import { cast } from '../tensor/cast.js';
 import { float32, floats } from '../tensor/host.js';
+import { placed } from '../tensor/rows.js';
 import { shapeText, type Shape, type Tensor } from '../tensor/tensor.js';
 import type { AttentionRecord, CallOptions } from './denoiser.js';
 import type { Layout } from './layout.js';
@@ -64,7 +65,10 @@ export function sessionNetwork(session: Session, names: GraphNames = embeddedNam
       throw error;
     }
     if (!output) throw new ModelError(`${session.name}: the graph has no output '${names.output}' — it has ${session.outputs.map((o) => o.name).join(', ')}`, session.name);
-    return answered(session, output, x, options.layout, call?.variance);
+    const answer = await answered(session, output, x, options.layout, call?.variance);
+    const here = await placed(answer, x.device); // where the picture is, whoever computed it
+    if (here !== answer) answer.dispose();
+    return here;
   };
   return Object.assign(network, { dispose: async () => void (await Promise.all([session.dispose(), options.live?.dispose()])) });
 }

@@ -9,6 +9,7 @@ import { CapabilityError, ModelError, ShapeError } from '../errors/errors.js';
 import { regionFeeds } from '../regions/feeds.js';
 import { cast } from '../tensor/cast.js';
 import { float32, floats, zeros } from '../tensor/host.js';
+import { placed } from '../tensor/rows.js';
 import { shapeText, type Shape, type Tensor } from '../tensor/tensor.js';
 import type { Layout } from './layout.js';
 
@@ -103,7 +104,10 @@ async function buildFeeds(session: Session, names: GraphNames, condition: Condit
   for (const [name, tensor] of Object.entries(condition.constants ?? {})) if (inputOf(session, name)) feeds[name] = tensor;
   for (const [name, tensor] of Object.entries(options.inputs?.(shape, condition) ?? {})) if (inputOf(session, name)) feeds[name] = tensor;
   if (session.sites?.strength) Object.assign(feeds, await regionFeeds(session, condition, options.layout?.grid(shape) ?? shape, names));
-  for (const name of Object.keys(feeds)) feeds[name] = await fitted(session, name, feeds[name]!);
+  for (const name of Object.keys(feeds)) {
+    const feed = await fitted(session, name, feeds[name]!);
+    feeds[name] = session.device ? await placed(feed, session.device) : feed; // crosses over once, not at every step
+  }
   return feeds;
 }
 

@@ -30,7 +30,23 @@ export interface EnsembleOptions {
   readonly alpha?: (sigma: number) => number;
 }
 
-/** Several denoisers that act as one. */
+/**
+ * Several denoisers that act as one.
+ *
+ * @example
+ * ```ts
+ * import { ExpertEnsemble, splitRange, type Denoiser } from '@ediffi/core';
+ * import { gaussian } from '@ediffi/core/testing';
+ * import { karras } from '@ediffi/sampler';
+ *
+ * const ranges = splitRange({ sigmaMin: 0.01, sigmaMax: 40 }, [{ sigma: 2.7 }, { logSnr: 2.4 }]); // from high noise to low
+ * const names = ['high', 'middle', 'low'];
+ * const { denoise } = gaussian(0, 0.5); // stands for a network
+ * const denoiser: Denoiser = { sigmaMin: 0.01, sigmaMax: 40, alpha: () => 1, denoise: (x, sigma) => denoise(x, sigma), dispose: async () => undefined };
+ * const ensemble = new ExpertEnsemble(ranges.map((range, i) => ({ name: names[i]!, ...range, denoiser })));
+ * console.log(ensemble.plan(karras(20, ensemble))); // who takes how many steps
+ * ```
+ */
 export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
   readonly experts: readonly Expert<C>[];
   readonly sigmaMin: number;

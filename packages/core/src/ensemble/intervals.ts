@@ -73,7 +73,17 @@ export function quantileEdge(level: number, k: number, noise: LogNormal = { mean
   return Math.exp(noise.mean + noise.std * normalQuantile(k / 2 ** level));
 }
 
-/** The interval E_i^l as (sigmaMin, sigmaMax]. */
+/**
+ * The interval E_i^l as (sigmaMin, sigmaMax].
+ *
+ * @example
+ * ```ts
+ * import { expertInterval } from '@ediffi/core';
+ *
+ * const { sigmaMin, sigmaMax } = expertInterval(9, 511); // the paper's high-noise expert
+ * if (!(sigmaMin > 9 && sigmaMax === Infinity)) throw new Error(`(${sigmaMin}, ${sigmaMax}]`);
+ * ```
+ */
 export function expertInterval(level: number, index: number, noise?: LogNormal): { sigmaMin: number; sigmaMax: number } {
   return { sigmaMin: quantileEdge(level, index, noise), sigmaMax: quantileEdge(level, index + 1, noise) };
 }

@@ -17,7 +17,19 @@ export interface PaintOptions extends StrengthOptions {
   readonly statistic?: 'max' | 'std';
 }
 
-/** Regions of a picture, each bound to words of the prompt. Immutable; independent of the picture's size and of any model. */
+/**
+ * Regions of a picture, each bound to words of the prompt. Immutable; independent of the picture's size and of any model.
+ *
+ * @example
+ * ```ts
+ * import { PaintWithWords } from '@ediffi/core';
+ *
+ * const canvas = { width: 2, height: 1, data: Uint8Array.of(46, 125, 50, 255, 255, 255, 255, 255) }; // green | white
+ * const paint = PaintWithWords.fromCanvas(canvas, { '#2e7d32': 'a grassy hill' }, { strength: 0.6 });
+ * paint.check('a grassy hill under a cloudy sky'); // throws PhraseError for a phrase that is not there
+ * console.log(paint.strength(10)); // 0.6·ln(1 + 10)
+ * ```
+ */
 export class PaintWithWords {
   readonly regions: readonly Region[];
   readonly statistic: 'max' | 'std';

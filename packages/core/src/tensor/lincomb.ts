@@ -4,6 +4,15 @@ import type { MaybePromise, Tensor, Term } from './tensor.js';
 /**
  * Σ cᵢ·tᵢ: the one update every solver makes. Coefficients are float64; tensors are float32, of one shape, on one device.
  * Throws ShapeError on mixed devices, shapes or element types.
+ *
+ * @example
+ * ```ts
+ * import { float32, floats, lincomb } from '@ediffi/core';
+ *
+ * const [x, denoised] = [float32([1, 2], [2]), float32([0, 4], [2])];
+ * const next = await lincomb([0.5, x], [0.5, denoised]); // Euler from σ to σ/2
+ * console.log(await floats(next)); // 0.5, 3
+ * ```
  */
 export function lincomb(...terms: Term[]): MaybePromise<Tensor<'float32'>> {
   const first = terms[0];

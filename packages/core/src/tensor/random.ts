@@ -142,7 +142,18 @@ export interface Normals {
   normals(n: number): Float32Array;
 }
 
-/** Standard normal noise `[...shape]`; from a seed, equal to `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`. */
+/**
+ * Standard normal noise `[...shape]`; from a seed, equal to `torch.randn(shape, generator=torch.Generator().manual_seed(seed))`.
+ *
+ * @example
+ * ```ts
+ * import { Generator, randn } from '@ediffi/core';
+ *
+ * const generator = new Generator(7); // torch.Generator().manual_seed(7)
+ * const [noise, more] = [randn([1, 4, 64, 64], generator), randn([1, 4, 64, 64], generator)];
+ * console.log(noise.data[0], more.data[0], randn([1, 4, 64, 64], 7).data[0]); // the first and the third are equal
+ * ```
+ */
 export function randn(shape: Shape, source: number | bigint | Normals): HostTensor {
   const generator = typeof source === 'object' ? source : new Generator(source);
   return float32(generator.normals(sizeOf(shape)), shape);

@@ -41,7 +41,14 @@ export interface Device {
   readonly id: string;
   /** Σ cᵢ·tᵢ over float32 tensors of one shape. */
   lincomb(terms: readonly Term[]): MaybePromise<Tensor<'float32'>>;
+  /** A copy here of a tensor on the host (of any element type that graphs take, if graphs run here). */
   fromHost(tensor: HostTensor): MaybePromise<Tensor<'float32'>>;
+  /** `[m, …]` followed by `[n, …]`, float32. Absent: through the host. */
+  readonly concat?: (a: Tensor, b: Tensor) => MaybePromise<Tensor<'float32'>>;
+  /** Rows `from` (included) to `to` (excluded) of `[B, …]`, float32. Absent: through the host. */
+  readonly rows?: (tensor: Tensor, from: number, to: number) => MaybePromise<Tensor<'float32'>>;
+  /** A copy in another element type. Absent, or undefined for types it does not know: through the host. */
+  readonly cast?: (tensor: Tensor, dtype: DType) => MaybePromise<Tensor> | undefined;
 }
 
 /** Number of elements of a shape. */

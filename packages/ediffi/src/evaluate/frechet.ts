@@ -68,5 +68,16 @@ export function frechetFrom(a: Moments): (b: Moments) => number {
   };
 }
 
-/** Fréchet distance of two sets of features `[n, d]` and `[m, d]`; biased upwards for few samples, so compare equal counts only. */
+/**
+ * Fréchet distance of two sets of features `[n, d]` and `[m, d]`; biased upwards for few samples, so compare equal counts only.
+ *
+ * @example
+ * ```ts
+ * import { frechetOf } from 'ediffi';
+ * import { randn } from '@ediffi/core';
+ *
+ * const features = (seed: number, shift: number) => ({ width: 4, data: randn([400, 4], seed).data.map((v) => v + shift) });
+ * console.log(frechetOf(features(1, 0), features(2, 1))); // about 4: four features, each shifted by 1
+ * ```
+ */
 export const frechetOf = (a: Features, b: Features): number => frechetDistance(momentsOf(a), momentsOf(b));

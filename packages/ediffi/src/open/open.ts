@@ -112,7 +112,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
       upsamplers.push(await enlargingStage(from, name, stage, i === 0 ? base.size : base.size * upsamplers.reduce((factor, s) => factor * s.factor, 1)));
     }
     const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, ofModel, options.tiling));
-    const parts: PipelineParts = { encoders: texts.encoders, base, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...controls?.parameters, ...(imagePrompt?.parameters !== undefined && { image_encoder: imagePrompt.parameters }), ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
+    const parts: PipelineParts = { encoders: texts.encoders, base, device: backend.device, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...controls?.parameters, ...(imagePrompt?.parameters !== undefined && { image_encoder: imagePrompt.parameters }), ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
     return { parts, owned };
   } catch (error) {
     await Promise.all(owned.map((part) => part.dispose()));

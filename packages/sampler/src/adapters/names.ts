@@ -114,6 +114,18 @@ function find<T extends { readonly name: string; readonly a1111: readonly string
 /**
  * A1111's and ComfyUI's names, and ours: fromName('dpmpp_2m', 'karras'), fromName('DPM++ 2M Karras'). The grid is 'normal' unless named. Throws CapabilityError
  * for a name that is not known, with the nearest that are.
+ *
+ * @example
+ * ```ts
+ * import { lincomb, randn } from '@ediffi/core';
+ * import { gaussian } from '@ediffi/core/testing';
+ * import { fromName, edmSchedule } from '@ediffi/sampler';
+ *
+ * const { solver, grid } = fromName('DPM++ 2M Karras');
+ * const sigmas = grid(12, edmSchedule({ sigmaMin: 0.02, sigmaMax: 80 }));
+ * const x = await lincomb([sigmas[0]!, randn([1, 3, 8, 8], 7)]);
+ * for await (const { index, sigma } of solver(gaussian(0, 0.5).denoise, x, sigmas)) console.log(index, sigma);
+ * ```
  */
 export function fromName(sampler: string, scheduler?: string): NamedRecipe {
   let [solver, gridName] = [find(solverNames, sampler), scheduler];

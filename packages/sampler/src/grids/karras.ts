@@ -6,7 +6,16 @@
 import { finiteNumber } from '@ediffi/core';
 import { ramp, type SigmaRange } from './range.js';
 
-/** n steps, decreasing, last entry 0: n + 1 values of σ. Throws OptionError for illegal steps, range or ρ. */
+/**
+ * n steps, decreasing, last entry 0: n + 1 values of σ. Throws OptionError for illegal steps, range or ρ.
+ *
+ * @example
+ * ```ts
+ * import { karras } from '@ediffi/sampler';
+ *
+ * console.log(karras(5, { sigmaMin: 0.02, sigmaMax: 80 })); // 80 … 0.02, 0
+ * ```
+ */
 export function karras(steps: number, range: SigmaRange & { readonly rho?: number }): Float64Array {
   const rho = finiteNumber('rho', range.rho ?? 7, Number.MIN_VALUE);
   const [top, bottom] = [range.sigmaMax ** (1 / rho), range.sigmaMin ** (1 / rho)];

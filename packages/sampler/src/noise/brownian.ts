@@ -82,6 +82,17 @@ class Path {
 /**
  * Noise from one Brownian path per picture: `seed` for the whole batch, or one seed per picture (a picture then does not depend on its batch
  * mates). Throws OptionError for a seed that is no non-negative integer; the noise throws SigmaRangeError unless 0 < σ′ < σ.
+ *
+ * @example
+ * ```ts
+ * import { lincomb, randn } from '@ediffi/core';
+ * import { gaussian } from '@ediffi/core/testing';
+ * import { brownianNoise, dpmppSde, karras } from '@ediffi/sampler';
+ *
+ * const x = await lincomb([80, randn([1, 4], 7)]);
+ * const noise = brownianNoise(7); // more steps refine the same path
+ * for await (const step of dpmppSde(gaussian(0, 0.5).denoise, x, karras(10, { sigmaMin: 0.02, sigmaMax: 80 }), { noise })) console.log(step.sigma);
+ * ```
  */
 export function brownianNoise(seed: number | readonly number[]): Noise {
   const seeds = typeof seed === 'number' ? [seed] : [...seed];

@@ -40,6 +40,15 @@ export const schedulerClasses = Object.keys(classes) as readonly SchedulerClass[
 /**
  * Grid, schedule and solver of a hub scheduler_config.json. Steps as diffusers would, its habits included (`notes`). Throws CapabilityError for
  * a class or a combination that is not supported, OptionError for an option that does not exist or has no legal value.
+ *
+ * @example
+ * ```ts
+ * import { fromDiffusers } from '@ediffi/sampler';
+ *
+ * const config = { _class_name: 'EulerDiscreteScheduler', beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear', timestep_spacing: 'leading', steps_offset: 1 };
+ * const recipe = fromDiffusers(config, { steps: 20 });
+ * console.log(recipe.name, recipe.solver, recipe.sigmas, recipe.notes);
+ * ```
  */
 export function fromDiffusers(config: SchedulerConfig, options: FromDiffusersOptions): Recipe {
   const { name, options: settings, unused } = readConfig(config);
