@@ -28,6 +28,7 @@ export * from './regions/resize.js';
 export * from './regions/resize-bytes.js';
 export * from './regions/strength.js';
 export { cast } from './tensor/cast.js';
+export * from './tensor/from-ndarray.js';
 export { halfToNumber, numberToHalf } from './tensor/half.js';
 export * from './tensor/host.js';
 export * from './tensor/lincomb.js';

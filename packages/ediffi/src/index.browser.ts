@@ -1,4 +1,4 @@
-/* What runs anywhere; index.ts adds what needs files on disk: folders, hubs, stock models, judges. */
+/* What runs anywhere; index.ts adds what needs files on disk, and judges. Pipeline.open comes when it is first called. */
 export { Attention, type AttentionOptions, type StepAttention } from './attention/attention.js';
 export { HeatMap, type HeatMapPngOptions, type MaskOptions } from './attention/heat-map.js';
 export type { Word } from './attention/words.js';
@@ -17,7 +17,9 @@ export type { PipelineParts } from './parts.js';
 export * from './pipeline.js';
 export type { Autoencoder, BaseStage, ControlSlot, FrameOptions, Framing, Guide, ImagePromptSlot, Latents, ScheduleChoice, Scheduled, Stage, StageDefaults, Upsampler } from './stage.js';
 export type { GenerationStep } from './step.js';
+export type { OpenOptions } from './open/open.js';
 export { memoryFiles } from './sources/memory.js';
 export type { ModelFiles } from './sources/model-files.js';
+export type { FilesSource } from './sources/source.js';
 export { version } from './version.js';
 export type { Warning } from './warnings.js';

@@ -1,7 +1,7 @@
 import type { Denoiser, Expert, ExpertEnsemble } from '@ediffi/core';
 import { OptionError } from '@ediffi/core';
 import type { DescribeOptions } from './describe.js';
-import { openParts, type OpenOptions } from './open/open.js';
+import type { OpenOptions } from './open/open.js';
 import type { FilesSource } from './sources/index.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
@@ -34,10 +34,11 @@ export class Pipeline {
   }
 
   /**
-   * Opens a model of diffusers' layout with ONNX graphs: a folder, a hub id (`org/name`, `org/name@revision`) or bytes by path. Graphs load when they are first
+   * Opens a model of diffusers' layout with ONNX graphs: a folder (in a page: a URL), a hub id (`org/name`, `org/name@revision`) or bytes by path. Graphs load when they are first
    * needed. Rejects with ModelError for what is missing, damaged or contradicts itself, CapabilityError for families and graphs that nothing here runs.
    */
   static async open(source: FilesSource, options: OpenOptions = {}): Promise<Pipeline> {
+    const { openParts } = await import('./open/open.js'); // pages that paint with the embedded model never load it
     const { parts, owned } = await openParts(source, options);
     return new Pipeline(parts, owned);
   }

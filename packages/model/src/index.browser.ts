@@ -3,7 +3,7 @@ import { openModel, type LoadModelOptions, type Model } from './load.js';
 
 export * from './card.js';
 export type { LoadModelOptions, Model } from './load.js';
-export type { DownloadProgress, WebFilesOptions } from './web-files.js';
+export { webFiles, type DownloadProgress, type WebFilesOptions } from './web-files.js';
 export * from './words.js';
 
 /** Opens a model by `baseUrl` or `fetch`: pages have no folders. Rejects with ModelError for missing or damaged files, OptionError without either. */

@@ -3,7 +3,7 @@ import { openModel, type LoadModelOptions, type Model } from './load.js';
 
 export * from './card.js';
 export type { LoadModelOptions, Model } from './load.js';
-export type { DownloadProgress, WebFilesOptions } from './web-files.js';
+export { webFiles, type DownloadProgress, type WebFilesOptions } from './web-files.js';
 export * from './words.js';
 
 /** Opens a model. Rejects with ModelError for a missing, cut-off or altered file, before anything is loaded. */

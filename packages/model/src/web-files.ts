@@ -3,8 +3,7 @@
  * when they do not fit. Where there is no room (or no cache), they are kept in memory instead.
  */
 import { ModelError } from '@ediffi/core';
-import type { CardFile } from './card.js';
-import { sha256, type ModelFiles } from './files.js';
+import { sha256, type Expected, type ModelFiles } from './files.js';
 
 /** What is known of a download. */
 export interface DownloadProgress {
@@ -21,6 +20,8 @@ export interface DownloadProgress {
 export interface WebFilesOptions {
   /** Name of the cache, or false for none. Default 'ediffi'. */
   readonly cache?: string | false;
+  /** Sent with every request. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Called as bytes arrive. */
   readonly onProgress?: (progress: DownloadProgress) => void;
 }
@@ -39,14 +40,14 @@ interface Store {
   delete(url: string): Promise<boolean>;
 }
 interface Browser {
-  readonly fetch: (url: string) => Promise<Answer>;
+  readonly fetch: (url: string, init?: { readonly headers: Readonly<Record<string, string>> }) => Promise<Answer>;
   readonly caches?: { open(name: string): Promise<Store> };
   readonly Response: new (body: Uint8Array) => object;
   readonly document?: { readonly baseURI: string };
 }
 
 /** The files below a URL (relative to the page). `read` rejects with ModelError when one is missing, cut off or altered. */
-export function webFiles(baseUrl: string | URL, { cache = 'ediffi', onProgress }: WebFilesOptions = {}): ModelFiles {
+export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onProgress }: WebFilesOptions = {}): ModelFiles {
   const { fetch, caches, Response, document } = globalThis as unknown as Browser;
   const base = new URL(baseUrl, document?.baseURI);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
@@ -62,7 +63,7 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', onProgress }
     }
     memory.set(url, bytes);
   };
-  const kept = async (url: string, expected?: CardFile): Promise<Uint8Array | undefined> => {
+  const kept = async (url: string, expected?: Expected): Promise<Uint8Array | undefined> => {
     const known = memory.get(url);
     if (known) return known;
     const opened = await store;
@@ -72,9 +73,9 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', onProgress }
     await opened?.delete(url); // another version's, or damaged
     return undefined;
   };
-  const download = async (url: string, path: string, expected?: CardFile): Promise<Uint8Array> => {
-    const answer = await fetch(url);
-    if (!answer.ok) throw new ModelError(`${path}: ${url} answers ${answer.status} — the model's folder must be served with card.json, weights/ and tokenizers/`, path);
+  const download = async (url: string, path: string, expected?: Expected): Promise<Uint8Array> => {
+    const answer = await fetch(url, headers && { headers });
+    if (!answer.ok) throw new ModelError(`${path}: ${url} answers ${answer.status} — the whole folder of the model must be served (the embedded one's: card.json, weights/ and tokenizers/)`, path);
     const encoded = answer.headers.get('content-encoding') !== null; // then its length is not the file's
     const total = expected?.bytes ?? (encoded ? undefined : Number(answer.headers.get('content-length')) || undefined);
     return collected(answer, (loaded) => onProgress?.({ path, loaded, ...(total !== undefined && { total }), cached: false }));
@@ -91,7 +92,9 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', onProgress }
       }
       try {
         const bytes = await download(url, path, expected);
-        if (!expected || (bytes.length === expected.bytes && (await sha256(bytes)) === expected.sha256)) await keep(url, bytes);
+        const fits = !expected || (bytes.length === expected.bytes && (await sha256(bytes)) === expected.sha256);
+        if (!fits) throw new ModelError(`${path}: ${url} gives ${bytes.length} bytes, which are not the ${expected.bytes} of the expected SHA-256 ${expected.sha256.slice(0, 12)}… — the file is damaged or from another version`, path);
+        await keep(url, bytes);
         return bytes;
       } catch (error) {
         const old = expected || ModelError.isInstance(error) ? undefined : await kept(url); // offline: card and tokenizers as they were

@@ -1,6 +1,6 @@
 /* The ControlNets of a model: beside a UNet that takes their residuals, or folded into it. */
 import { CapabilityError, controlNetwork, controlResiduals, ModelError, type ControlNames, type LiveInputs } from '@ediffi/core';
-import { graphOutline, type GraphOutline } from '@ediffi/backends/ort-node';
+import { graphOutline, type GraphOutline } from '@ediffi/backends/outline';
 import type { SharedLoads } from '../shared-loads.js';
 import { graphSource, type ModelFiles } from '../sources/index.js';
 import type { ControlSlot } from '../stage.js';

@@ -5,7 +5,7 @@
  */
 import { CapabilityError, cast, float32, floats, ModelError, zeros, type Abort, type Conditioning, type HostTensor, type Session, type Shape, type Tensor } from '@ediffi/core';
 import { clipPixels, pixelOptions, type PixelOptions } from '@ediffi/encoders';
-import { graphOutline, type GraphOutline } from '@ediffi/backends/ort-node';
+import { graphOutline, type GraphOutline } from '@ediffi/backends/outline';
 import type { SharedLoads } from '../shared-loads.js';
 import { graphSource } from '../sources/index.js';
 import type { ImagePromptSlot } from '../stage.js';

@@ -1,5 +1,6 @@
 import { CapabilityError, ExpertEnsemble, integer, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
-import { graphOutline, ortNode, withoutLayers, type GraphOutline } from '@ediffi/backends/ort-node';
+import { createBackend } from '@ediffi/backends/auto';
+import { graphOutline, withoutLayers, type GraphOutline } from '@ediffi/backends/outline';
 import type { ReadingOptions } from '@ediffi/encoders';
 import type { SchedulerConfig } from '@ediffi/sampler';
 import type { PipelineParts } from '../parts.js';
@@ -26,7 +27,7 @@ import { factorOf, latentChannels, openAutoencoder, vaeParameters } from './vae.
 
 /** Options of Pipeline.open. */
 export interface OpenOptions extends HubOptions {
-  /** What runs the graphs; the caller's to dispose. Default: onnxruntime-node in worker threads, disposed with the pipeline. */
+  /** What runs the graphs; the caller's to dispose. Default in Node: onnxruntime-node in worker threads, disposed with the pipeline. A page has to give one. */
   readonly backend?: Backend;
   /** Threads inside one operator. Default: the backend's. */
   readonly threads?: number;
@@ -82,7 +83,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   const second = options.refiner === undefined ? undefined : await readIndex(await filesOf(options.refiner, options), Object.keys(families));
   const family = families[index.pipeline]!;
   const owned: Disposable[] = [];
-  const backend = options.backend ?? ortNode();
+  const backend = options.backend ?? (await createBackend());
   if (!options.backend) owned.push(backend);
   const above = await Promise.all((options.upsamplers ?? []).map(async (from) => readIndex(await filesOf(from, options), ['IFSuperResolutionPipeline'])));
   if (family.title !== 'DeepFloyd IF' && above.length) throw new CapabilityError('upsamplers', `${family.title} has no stages that enlarge; they are DeepFloyd IF's`);

@@ -1,5 +1,5 @@
 import { CapabilityError } from '@ediffi/core';
-import type { GraphOutline } from '@ediffi/backends/ort-node';
+import type { GraphOutline } from '@ediffi/backends/outline';
 
 /** `transformer: 3 joint attentions at stride 2; opset 18`, or why there are none. */
 export function sitesOf(name: string, outline: GraphOutline, slices: number): string {

@@ -1,5 +1,5 @@
 import { CapabilityError, integer, type Instrumentation } from '@ediffi/core';
-import type { GraphOutline } from '@ediffi/backends/ort-node';
+import type { GraphOutline } from '@ediffi/backends/outline';
 
 /** Queries in a run: at 64×64 latents, 8 heads and batch 2 a run's scores take 64 MiB in place of 1 GiB. */
 const QUERIES = 256;

@@ -1,5 +1,5 @@
 import { ModelError } from '@ediffi/core';
-import { graphOutline } from '@ediffi/backends/ort-node';
+import { graphOutline } from '@ediffi/backends/outline';
 import type { SharedLoads } from '../shared-loads.js';
 import { graphSource } from '../sources/index.js';
 import type { Autoencoder, BaseStage } from '../stage.js';

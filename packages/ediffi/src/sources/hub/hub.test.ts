@@ -11,7 +11,8 @@ import { graphSource } from '../graph-source.js';
 import { memoryFiles } from '../memory.js';
 import { downloadBlob } from './download.js';
 import { hubFiles } from './hub.js';
-import { hubCache, parseRepo, type HubOptions } from './options.js';
+import { hubCache, type HubOptions } from './options.js';
+import { parseRepo } from './repo.js';
 
 const WEIGHTS = 'unet/model.onnx_data';
 const weights = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 31) % 251);

@@ -2,11 +2,13 @@ import { integer, ModelError } from '@ediffi/core';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { folderFiles } from '../folder.js';
-import { insidePath, missingFile, type ModelFiles } from '../model-files.js';
+import { missingFile, type ModelFiles } from '../model-files.js';
 import { RepoCache, sizeOf } from './cache.js';
 import { downloadBlob } from './download.js';
-import { BrokenConnection, hubFetch } from './errors.js';
-import { hubCache, isOffline, parseRepo, type Download, type HubOptions } from './options.js';
+import { hubFetch } from './errors.js';
+import { listRepo } from './listing.js';
+import { hubCache, isOffline, type Download, type HubOptions } from './options.js';
+import { parseRepo } from './repo.js';
 
 /** A repository of a hub at one commit. */
 export interface HubFiles extends ModelFiles {
@@ -14,11 +16,6 @@ export interface HubFiles extends ModelFiles {
   path(path: string): Promise<string>;
   /** Fetches files that are not on disk yet, in order, and says how far it is. Default: every file. */
   download(paths?: readonly string[]): AsyncGenerator<Download, void, void>;
-}
-
-interface Listed {
-  readonly id: string;
-  readonly size: number;
 }
 
 /** Downloads under way in this process, by blob: whoever asks meanwhile waits for the same one. */
@@ -38,22 +35,13 @@ export async function hubFiles(source: string, options: HubOptions = {}): Promis
 
   const endpoint = (options.endpoint ?? process.env['HF_ENDPOINT'] ?? 'https://huggingface.co').replace(/\/+$/, '');
   const token = options.token ?? process.env['HF_TOKEN'];
-  const { modelInfo, listFiles, fileDownloadInfo } = await import('@huggingface/hub');
+  const { fileDownloadInfo } = await import('@huggingface/hub');
   const fetch = hubFetch(repo, revision, options.signal);
   const call = { hubUrl: endpoint, fetch, ...(token && { accessToken: token }) };
-
-  const isCommit = /^[0-9a-f]{40}$/.test(revision);
-  const commit = isCommit ? revision : (await reached(repo, () => modelInfo({ ...call, name: repo, revision, additionalFields: ['sha'] }))).sha;
-  const listed = new Map<string, Listed>();
-  await reached(repo, async () => {
-    for await (const entry of listFiles({ ...call, repo, revision: commit, recursive: true })) {
-      if (entry.type === 'file') listed.set(insidePath(entry.path, repo), { id: entry.lfs?.oid ?? entry.oid ?? '', size: entry.lfs?.size ?? entry.size });
-    }
-  });
-  for (const [path, { id }] of listed) if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(id)) throw new ModelError(`${repo}: the hub lists ${path} without a hash`, path);
+  const { commit, listed } = await listRepo(repo, revision, call);
   const paths = [...listed.keys()].sort();
   const location = `${repo}@${revision}`;
-  if (!isCommit) await cache.remember(revision, commit);
+  if (commit !== revision) await cache.remember(revision, commit);
 
   const fetched = async (path: string, progress: (bytes: number) => void): Promise<string> => {
     const file = listed.get(path);
@@ -102,15 +90,6 @@ export async function hubFiles(source: string, options: HubOptions = {}): Promis
       }
     },
   };
-}
-
-async function reached<T>(repo: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof BrokenConnection)) throw error;
-    throw new ModelError(`${repo}: ${error.message} — try again, or use offline: true with what is cached`, repo);
-  }
 }
 
 /** What earlier downloads left, without a word to the hub. */

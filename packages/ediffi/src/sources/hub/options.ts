@@ -1,4 +1,4 @@
-import { OptionError, type Abort } from '@ediffi/core';
+import type { Abort } from '@ediffi/core';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -37,14 +37,4 @@ export const isOffline = (options: HubOptions): boolean => options.offline ?? (t
 export function hubCache(env: Readonly<Record<string, string | undefined>> = process.env): string {
   const home = env['HF_HOME'] ?? join(env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'huggingface');
   return env['HF_HUB_CACHE'] ?? env['HUGGINGFACE_HUB_CACHE'] ?? join(home, 'hub');
-}
-
-/** `org/name` and `org/name@revision`, split; throws OptionError for what is neither. */
-export function parseRepo(source: string, revision: string | undefined): { readonly repo: string; readonly revision: string } {
-  const [, repo, tagged] = /^([\w.-]+(?:\/[\w.-]+)?)(?:@(.+))?$/.exec(source) ?? [];
-  if (!repo || /(^|\/)\.+($|\/)|--|\.\./.test(repo)) throw new OptionError('source', source, 'a hub id such as stabilityai/sdxl-turbo, with @revision if need be');
-  if (tagged !== undefined && revision !== undefined && tagged !== revision) throw new OptionError('revision', revision, `the one in the id (${tagged}), or none`);
-  const chosen = tagged ?? revision ?? 'main';
-  if (!/^[\w.][\w./-]*$/.test(chosen) || chosen.split('/').includes('..')) throw new OptionError('revision', chosen, 'a branch, tag or commit');
-  return { repo, revision: chosen };
 }
