@@ -8,6 +8,7 @@ import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fixture, fixtureFolder } from '../packages/ediffi/src/testing/parity.js';
 import { bundle, html, inChromium, launch, RUNTIME } from './chromium.js';
+import { furthest } from './furthest.js';
 import type { OpenPage } from './pages/open.js';
 import { serve } from '../scripts/serve.mjs';
 
@@ -65,7 +66,6 @@ inChromium('Pipeline.open in Chromium', () => {
     await pipeline.dispose();
     return data;
   }
-  const gap = (a: ArrayLike<number>, b: readonly number[]): number => Math.max(...Array.from(a, (value, i) => Math.abs(value - b[i]!)));
 
   it('paints with words what Node paints, from a folder of a server, from bytes, and from a hub', async () => {
     const wanted = await inNode();
@@ -74,7 +74,7 @@ inChromium('Pipeline.open in Chromium', () => {
       const made = await inPage(there, endpoint);
       if (typeof made === 'string') throw new Error(made);
       expect(made.pixels.length).toBe(wanted.length);
-      expect(gap(wanted, made.pixels)).toBeLessThanOrEqual(2);
+      expect(furthest(wanted, made.pixels)).toBeLessThanOrEqual(2);
       expect(made.words).toContain('fox');
     }
   }, 120_000);
@@ -94,7 +94,7 @@ inChromium('Pipeline.open in Chromium', () => {
     await pipeline.dispose();
     if (typeof made === 'string') throw new Error(made);
     expect(made.experts).toEqual(['base', 'refiner']);
-    expect(gap(data, made.pixels)).toBeLessThanOrEqual(2);
+    expect(furthest(data, made.pixels)).toBeLessThanOrEqual(2);
   }, 120_000);
 
   it('says what is not there, and what is damaged', async () => {

@@ -10,7 +10,7 @@ import { decode, encode } from './share.js';
 const input = (id: string): HTMLInputElement => element<HTMLInputElement>(id);
 const worker = new Worker(new URL('worker.js', document.baseURI), { type: 'module', name: 'ediffi' });
 const ask = (request: Request): void => worker.postMessage(request);
-const board = new Board(128, 128);
+const board = new Board(256, 256);
 const result = new Result();
 let chosen: number | undefined; // layer
 let picked: { readonly from: number; readonly to: number } | undefined; // words
@@ -116,7 +116,7 @@ worker.onerror = (event) => {
 };
 
 function resize(): void {
-  const [width = 128, height = 128] = element<HTMLSelectElement>('size').value.split('x').map(Number);
+  const [width = 256, height = 256] = element<HTMLSelectElement>('size').value.split('x').map(Number);
   board.resize(width, height);
   refresh();
 }

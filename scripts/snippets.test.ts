@@ -49,9 +49,9 @@ it('README.md: ten lines, a painted picture with its text chunks', async () => {
   const readme = programs.find(({ page }) => page === 'README.md')!;
   const logged = await run(readme);
   const png = new Uint8Array(readFileSync('car.png'));
-  expect(decodePng(png).width).toBe(128);
+  expect(decodePng(png).width).toBe(256);
   expect(readPngText(png)).toMatchObject({ prompt: 'a red car on the beach', seed: '7' });
-  expect(logged[0]).toMatch(/^1\/27 high σ 40\.00$/);
+  expect(logged[0]).toMatch(/^1\/28 high σ 40\.00$/);
   expect(readme.code.trim().split('\n').filter(Boolean).length).toBeLessThanOrEqual(10);
 }, 240_000);
 

@@ -1,36 +1,7 @@
 /* Runs in the page: the embedded model's graphs against what PyTorch answers on the same weights. */
-import { floats, hostTensor, type Backend, type Tensor } from '@ediffi/core';
+import type { Backend } from '@ediffi/core';
 import { ortWebGpu } from '@ediffi/backends/ort-webgpu';
-
-interface Packed {
-  readonly dtype: 'float32' | 'int64';
-  readonly shape: readonly number[];
-  readonly base64: string;
-}
-type All = Readonly<Record<string, Packed>>;
-interface Golden {
-  readonly graph: string;
-  readonly inputs: All;
-  readonly outputs: All;
-  readonly painted?: Readonly<Record<'max' | 'std', { readonly inputs: All; readonly outputs: All }>>;
-}
-
-function unpack({ dtype, shape, base64 }: Packed): Tensor {
-  const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer;
-  return dtype === 'float32' ? hostTensor(new Float32Array(bytes), shape, dtype) : hostTensor(new BigInt64Array(bytes), shape, dtype);
-}
-const unpackAll = (packed: All): Record<string, Tensor> => Object.fromEntries(Object.entries(packed).map(([name, value]) => [name, unpack(value)]));
-
-/** Largest difference of any output, relative to that output's largest value. */
-async function gap(actual: Record<string, Tensor>, wanted: All): Promise<number> {
-  let worst = 0;
-  for (const [name, packed] of Object.entries(wanted)) {
-    const [w, a] = [await floats(unpack(packed)), await floats(actual[name]!)];
-    const scale = w.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    worst = Math.max(worst, w.reduce((most, v, i) => Math.max(most, Math.abs(v - a[i]!)), 0) / scale);
-  }
-  return worst;
-}
+import { gap, unpackAll, type Golden } from '../../packages/ediffi/src/testing/golden.js';
 
 let backend: Backend | undefined;
 

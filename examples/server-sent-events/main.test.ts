@@ -18,7 +18,7 @@ it('streams every step, then the picture', async () => {
   const found = events(await (await fetch(`${url}?prompt=a+cat&steps=2`)).text());
   expect(found.map(({ event }) => event)).toEqual([...Array<string>(found.length - 1).fill('step'), 'picture']);
   const png = new Uint8Array(Buffer.from(found.at(-1)!.data['png']!.split(',')[1]!, 'base64'));
-  expect(decodePng(png)).toMatchObject({ width: 128, height: 128 });
+  expect(decodePng(png)).toMatchObject({ width: 256, height: 256 });
 });
 
 it('says what is wrong with a wish', async () => {

@@ -34,6 +34,7 @@ async function film(ediffi: Cascade, way: Way, frames: number, steps: number, st
     const options: GenerateOptions = {
       seed: way === 'noise of its own' ? 100 + i : 7,
       steps,
+      upscale: 'sr1', // 128 × 128: films are looked at small
       paint: { regions: [{ phrase: OBJECT, mask: inside }, { phrase: REST, mask: outside }] },
       ...(before && way === 'frame before, same noise' && { image: before, strength }),
     };

@@ -1,4 +1,3 @@
-import { floats, hostTensor, type HostTensor, type Tensor } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { reference } from '@ediffi/backends/reference';
 import { loadModel } from '@ediffi/model';
@@ -7,43 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { embeddedFolder } from './testing/embedded.js';
-
-interface Packed {
-  readonly dtype: 'float32' | 'int64';
-  readonly shape: readonly number[];
-  readonly base64: string;
-}
-
-/** Written by packages/model/training/golden.py: what PyTorch answers on the weights that the file holds. */
-interface Golden {
-  readonly graph: string;
-  readonly inputs: Readonly<Record<string, Packed>>;
-  readonly outputs: Readonly<Record<string, Packed>>;
-  /** Paint-with-words in PyTorch, by statistic: further inputs, and the output and attention maps they lead to. */
-  readonly painted?: Readonly<Record<'max' | 'std', Pick<Golden, 'inputs' | 'outputs'>>>;
-}
+import { gap, unpackAll, type Golden } from './testing/golden.js';
 
 const folder = process.env['EDIFFI_GOLDEN'] ?? fileURLToPath(new URL('../../model/golden', import.meta.url));
 const names = existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.json')) : [];
-
-function unpack({ dtype, shape, base64 }: Packed): HostTensor<'float32'> | HostTensor<'int64'> {
-  const bytes = Uint8Array.from(Buffer.from(base64, 'base64')).buffer;
-  return dtype === 'float32' ? hostTensor(new Float32Array(bytes), shape, dtype) : hostTensor(new BigInt64Array(bytes), shape, dtype);
-}
-
-const unpackAll = (packed: Readonly<Record<string, Packed>>): Record<string, Tensor> => Object.fromEntries(Object.entries(packed).map(([name, value]) => [name, unpack(value)]));
-
-/** Largest difference of any output, relative to that output's largest value. */
-async function gap(actual: Record<string, Tensor>, golden: Readonly<Record<string, Packed>>): Promise<number> {
-  let worst = 0;
-  for (const [name, packed] of Object.entries(golden)) {
-    const [wanted, got] = [await floats(unpack(packed)), await floats(actual[name]!)];
-    expect(actual[name]!.shape).toEqual(packed.shape);
-    const scale = wanted.reduce((most, v) => Math.max(most, Math.abs(v)), 0);
-    worst = Math.max(worst, wanted.reduce((most, v, i) => Math.max(most, Math.abs(v - got[i]!)), 0) / scale);
-  }
-  return worst;
-}
 
 const read = (name: string): Golden => JSON.parse(readFileSync(join(folder, name), 'utf8')) as Golden;
 

@@ -103,21 +103,21 @@ def rounded(model):
     return model
 
 
-def networks(run, card, tokenizers):
-    """{graph name: network}, with the weights of `run`, or random ones when it is None."""
+def networks(run, card, tokenizers, only=None):
+    """{graph name: network}, with the weights of `run`, or random ones when it is None; `only`: of these graphs."""
     load = lambda model, name: model if run is None else (model.load_state_dict(torch.load(run / name, map_location="cpu")), model)[1]
-    made = {
-        "t5": load(T5Encoder(tokenizers[0].get_vocab_size()), "encoders/t5.pt"),
-        "clip-text": load(ClipText(tokenizers[1].get_vocab_size()), "encoders/clip-text.pt"),
-        "clip-image": load(ClipImage(), "encoders/clip-image.pt"),
+    makers = {
+        "t5": lambda: load(T5Encoder(tokenizers[0].get_vocab_size()), "encoders/t5.pt"),
+        "clip-text": lambda: load(ClipText(tokenizers[1].get_vocab_size()), "encoders/clip-text.pt"),
+        "clip-image": lambda: load(ClipImage(), "encoders/clip-image.pt"),
     }
     for stage in card["stages"]:
         for expert in stage["experts"]:
             name = expert["file"].removesuffix(".onnx")
-            made[name] = load(network_for(name), f"{name}.pt")
+            makers[name] = lambda name=name: load(network_for(name), f"{name}.pt")
     if "evaluation" in card:
-        made["classifier"] = load(classifier.Classifier(), "classifier.pt").fused()
-    return made
+        makers["classifier"] = lambda: load(classifier.Classifier(), "classifier.pt").fused()
+    return {name: make() for name, make in makers.items() if only is None or name in only}
 
 
 def randomize(model):
@@ -134,15 +134,16 @@ if __name__ == "__main__":
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "card-source.json")
     parser.add_argument("--tokenizers", type=Path, default=Path(__file__).parent.parent / "tokenizers")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--only", nargs="+", help="graphs to write anew; the others stay as they are in --out")
     a = parser.parse_args()
     torch.manual_seed(0)
     card = json.loads(a.card.read_text())
     weights = a.out / "weights"
     weights.mkdir(parents=True, exist_ok=True)
-    card["files"] = {}
+    card["files"] = json.loads((a.out / "card.json").read_text())["files"] if a.only else {}
     if "evaluation" in card:
         card["evaluation"]["labels"] = classifier.LABELS
-    for name, network in networks(None if a.random else a.run, card, tokenizer_files.load(a.tokenizers)).items():
+    for name, network in networks(None if a.random else a.run, card, tokenizer_files.load(a.tokenizers), a.only).items():
         network = rounded(randomize(network) if a.random else network)
         card["files"][f"{name}.onnx"] = export(network, name, weights / f"{name}.onnx")
         print(name, card["files"][f"{name}.onnx"], flush=True)

@@ -82,10 +82,11 @@ if __name__ == "__main__":
     here = Path(__file__).parent
     parser.add_argument("--card", type=Path, default=here / "card-source.json")
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
+    parser.add_argument("--only", nargs="+", help="graphs to write anew")
     a = parser.parse_args()
     a.out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(3)
-    for name, network in networks(a.run, json.loads(a.card.read_text()), tokenizer_files.load(a.tokenizers)).items():
+    for name, network in networks(a.run, json.loads(a.card.read_text()), tokenizer_files.load(a.tokenizers), a.only).items():
         inputs = small(name)
         as_tuple = lambda y: y if isinstance(y, tuple) else (y,)
         with torch.no_grad():

@@ -206,15 +206,23 @@ class SuperResolution(nn.Module):
     patches of low_res that they lie on, so that a step is cheap (Imagen's Efficient U-Net in spirit).
     """
 
-    def __init__(self, factor=4, **options):
+    def __init__(self, factor=4, embedding=192, bypass=False, **options):
         super().__init__()
         self.beside = 4 // factor
-        self.net = UNet(inputs=48 + 3 * self.beside**2, outputs=48, levels=2, **options)
+        inputs = 48 + 3 * self.beside**2
+        self.net = UNet(inputs=inputs, outputs=48, levels=2, embedding=embedding, **options)
+        # A linear path around the trunk, as strong as the noise levels say: a trunk of 48 channels need not carry the noise of 60.
+        self.bypass = nn.Conv2d(inputs, 48, 3, padding=1) if bypass else None
+        self.strength = nn.Linear(embedding, 48) if bypass else None
 
     def forward(self, sample, c_noise, low_res, augmentation, t5, clip, clip_pooled, clip_image):
         low = low_res if self.beside == 1 else F.pixel_unshuffle(low_res, self.beside)
         x = torch.cat([F.pixel_unshuffle(sample, 4), low], 1)
-        h = self.net(x, [c_noise, augmentation * 10], t5, clip, clip_pooled, clip_image)
+        levels = [c_noise, augmentation * 10]
+        h = self.net(x, levels, t5, clip, clip_pooled, clip_image)
+        if self.bypass is not None:
+            embedding = self.net.conditioning(levels, t5, clip, clip_pooled, clip_image)[0]
+            h = h + self.bypass(x) * self.strength(embedding)[:, :, None, None]
         return F.pixel_shuffle(h, 4)
 
 
@@ -227,7 +235,7 @@ def network_for(name):
     if name.startswith("sr1"):
         return SuperResolution(factor=4, channels=(64, 96, 128))
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
-        return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0)
+        return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
     return Base(channels=(64, 128, 192))
 
 

@@ -42,7 +42,7 @@ describe('help and usage', () => {
     [['evaluate', 'some-folder'], /evaluate: give a folder of PNG files and --against another one/],
     [['evaluate', '/nowhere', '--against', '/nowhere'], /folder: cannot read the folder \/nowhere/],
     [['evaluate', '--count', 'all'], /--count: expected a number, got "all"/],
-    [['paint', 'a cat', '--upscale', 'sr9'], /upscale: expected true, false, sr1/],
+    [['paint', 'a cat', '--upscale', 'sr9'], /upscale: expected true, false, sr1, sr2/],
   ])('%j is code 2 and one line', async (args, message) => {
     const { code, err, out } = await ediffi(args);
     expect(err).toMatch(message);
@@ -68,7 +68,7 @@ describe('painting', () => {
     expect(err).toMatch(/^base: high \d.*network calls\n/);
     expect(err).toMatch(/note: the model does not know "aple" — nearest known: apple/);
     const png = new Uint8Array(readFileSync(out));
-    expect(decodePng(png).width).toBe(128);
+    expect(decodePng(png).width).toBe(256);
     expect(readPngText(png)).toMatchObject({ prompt: 'a red aple', seed: '7', plan: expect.stringContaining('base: high') });
   });
 
