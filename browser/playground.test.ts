@@ -72,7 +72,9 @@ inChromium('the playground', () => {
   });
 
   it('paints two phrases with the mouse; undo, eraser and keyboard work', async () => {
-    await place('red', 'car');
+    await page.fill('#prompt', '');
+    await page.locator('#prompt').pressSequentially('a red apple on the beach');
+    await place('red', 'apple');
     await stroke(0.6, 0.9, 0.6);
     await place('beach');
     await stroke(0.1, 0.4, 0.8);
@@ -109,10 +111,10 @@ inChromium('the playground', () => {
     const { data } = decodePng(new Uint8Array(readFileSync((await download.path())!)));
     const colors = [...new Set(await labels())];
     const painted = await labels();
-    const regions = ['red car', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
+    const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
     expect(colors).toContain(0xd62839);
     const ediffi = await loadEdiffi();
-    const inNode = await ediffi.generate('a red car on the beach', { seed: 7, steps: STEPS, solver: 'dpmpp2m', guidance: 3, paint: { regions, strength: 0.6 } });
+    const inNode = await ediffi.generate('a red apple on the beach', { seed: 7, steps: STEPS, solver: 'dpmpp2m', guidance: 3, paint: { regions, strength: 0.6 } });
     await ediffi.dispose();
     const own = decodePng(inNode.toPng()).data;
     expect(furthest(own, data)).toBeLessThanOrEqual(2);
@@ -140,5 +142,6 @@ inChromium('the playground', () => {
     await page.waitForSelector('body[data-ready]');
     expect(await labels()).toEqual(painted);
     expect(await page.inputValue('#seed')).toBe('11');
+    expect(await page.inputValue('#prompt')).toBe('a red apple on the beach');
   });
 });
