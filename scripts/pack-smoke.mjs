@@ -62,7 +62,7 @@ mkdirSync(project);
 writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'smoke', private: true, type: 'module', dependencies: { ...tarballs, ...TOOLS } }));
 writeFileSync(join(project, 'pnpm-workspace.yaml'), `overrides: ${JSON.stringify(tarballs)}\nallowBuilds: { onnxruntime-node: false, protobufjs: false, deno: false, sharp: false }\n`);
 run('install', 'npx', [...PNPM, 'install', '--prefer-offline'], project);
-const PAINT = "ediffi.generate('a cat', { seed: 7, steps: 2 }).then(async (picture) => { if (picture.width !== 128) throw new Error('width ' + picture.width); await ediffi.dispose(); })";
+const PAINT = "ediffi.generate('a cat', { seed: 7, steps: 2 }).then(async (picture) => { if (picture.width !== 256) throw new Error('width ' + picture.width); await ediffi.dispose(); })";
 writeFileSync(join(project, 'esm.js'), `import { loadEdiffi } from 'ediffi';\nconst ediffi = await loadEdiffi();\nawait ${PAINT};\n`);
 writeFileSync(join(project, 'require.cjs'), `const { loadEdiffi } = require('ediffi');\nloadEdiffi().then((ediffi) => ${PAINT});\n`);
 writeFileSync(join(project, 'readme.mjs'), /```ts\n([^]*?)```/.exec(readFileSync(join(root, 'README.md'), 'utf8'))[1]); // what stands there is JavaScript too
