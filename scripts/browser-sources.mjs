@@ -23,6 +23,9 @@ export const packageSources = {
   },
 };
 
+/** esbuild's options for scripts that pages of ours load: one minified module with everything it imports. */
+export const forPages = { bundle: true, minify: true, format: 'esm', target: 'es2022', platform: 'browser', logLevel: 'warning', plugins: [packageSources, browserSources] };
+
 function sourceOf(specifier) {
   const [, name, subpath] = /^(?:@ediffi\/)?([a-z]+)(?:\/(.+))?$/.exec(specifier);
   const folder = fileURLToPath(new URL(`../packages/${name}`, import.meta.url));

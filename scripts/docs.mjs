@@ -6,7 +6,7 @@ import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import ts from 'typescript';
-import { browserSources, packageSources } from './browser-sources.mjs';
+import { forPages } from './browser-sources.mjs';
 import { buildPlayground } from './playground.mjs';
 import { serve } from './serve.mjs';
 
@@ -62,7 +62,7 @@ mkdirSync(dirname(out), { recursive: true });
 run(bin('vitepress', 'bin/vitepress.js'), 'build', 'docs', '--outDir', out);
 anywhere(out);
 await buildPlayground(join(out, 'playground'));
-await build({ entryPoints: [join(root, 'docs', '.vitepress', 'live-worker.ts')], outfile: join(out, 'live', 'worker.js'), bundle: true, minify: true, format: 'esm', target: 'es2022', platform: 'browser', logLevel: 'warning', plugins: [packageSources, browserSources] });
+await build({ entryPoints: [join(root, 'docs', '.vitepress', 'live-worker.ts')], outfile: join(out, 'live', 'worker.js'), ...forPages });
 cpSync(join(root, 'docs', 'images'), join(out, 'images'), { recursive: true });
 console.log(`the site is in ${out}`);
 if (process.argv.includes('--serve')) console.log(`and at ${(await serve({ '/': { folder: out } }, { port: 4174 })).url}`);

@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { browserSources, packageSources } from './browser-sources.mjs';
+import { forPages } from './browser-sources.mjs';
 import { serve } from './serve.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -17,7 +17,7 @@ export async function buildPlayground(out) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(join(out, 'ort'), { recursive: true });
   const source = (name) => join(root, 'playground', name);
-  await build({ entryPoints: [source('main.ts'), source('worker.ts')], outdir: out, bundle: true, minify: true, format: 'esm', target: 'es2022', platform: 'browser', logLevel: 'warning', plugins: [packageSources, browserSources] });
+  await build({ entryPoints: [source('main.ts'), source('worker.ts')], outdir: out, ...forPages });
   for (const name of ['index.html', 'style.css', 'sw.js']) cpSync(source(name), join(out, name));
   for (const name of ['ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm']) cpSync(join(runtime, name), join(out, 'ort', name));
   const model = join(root, 'packages', 'model');

@@ -20,7 +20,7 @@ export interface LoadEdiffiOptions extends LoadModelOptions {
 }
 
 /**
- * Opens the embedded eDiff-I with its super-resolution stage. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files.
+ * Opens the embedded eDiff-I with its super-resolution stages. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files.
  *
  * @example
  * ```ts

@@ -13,6 +13,9 @@ export interface ModelFiles {
   path?(path: string): Promise<string>;
 }
 
+/** Whether these are files opened already, not bytes by path. */
+export const isFiles = (source: object): source is ModelFiles => typeof (source as ModelFiles).read === 'function' && typeof (source as ModelFiles).list === 'function';
+
 /** A path that stays inside the model; throws ModelError for one that is empty, absolute, or climbs out. */
 export function insidePath(path: string, location: string): string {
   const parts = path.split('/');

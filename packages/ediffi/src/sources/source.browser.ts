@@ -2,13 +2,11 @@ import { OptionError } from '@ediffi/core';
 import { hubFiles } from './hub/hub.js';
 import type { HubOptions } from './hub/options.js';
 import { memoryFiles } from './memory.js';
-import type { ModelFiles } from './model-files.js';
+import { isFiles, type ModelFiles } from './model-files.js';
 import { urlFiles } from './url.js';
 
 /** Where a model may come from: a URL below which its folder is served, a hub id, bytes by path, or files opened already. */
 export type FilesSource = string | URL | Readonly<Record<string, Uint8Array>> | ModelFiles;
-
-const isFiles = (source: object): source is ModelFiles => typeof (source as ModelFiles).read === 'function' && typeof (source as ModelFiles).list === 'function';
 
 /**
  * The files of a model, in a page. A string is a URL when it is written as one (`https://…`, `/x`, `./x`, `../x`), else a hub id. Rejects with ModelError for what

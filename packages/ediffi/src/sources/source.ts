@@ -6,12 +6,10 @@ import { folderFiles } from './folder.js';
 import { hubFiles } from './hub/hub.js';
 import type { HubOptions } from './hub/options.js';
 import { memoryFiles } from './memory.js';
-import type { ModelFiles } from './model-files.js';
+import { isFiles, type ModelFiles } from './model-files.js';
 
 /** Where a model may come from: a folder, a hub id (`org/name`, `org/name@revision`), bytes by path, or files opened already. */
 export type FilesSource = string | URL | Readonly<Record<string, Uint8Array>> | ModelFiles;
-
-const isFiles = (source: object): source is ModelFiles => typeof (source as ModelFiles).read === 'function' && typeof (source as ModelFiles).list === 'function';
 
 /**
  * The files of a model. A string is a folder when there is one of that name or when it is written as a path (`./x`, `/x`, `~/x`), else

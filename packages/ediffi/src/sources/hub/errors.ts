@@ -30,6 +30,16 @@ export function hubFetch(repo: string, revision: string, signal: Abort | undefin
   };
 }
 
+/** `work`, with a broken connection as the ModelError that says what to do about it. */
+export async function reached<T>(repo: string, work: () => Promise<T>, advice: string): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BrokenConnection)) throw error;
+    throw new ModelError(`${repo}: ${error.message} — ${advice}`, repo);
+  }
+}
+
 /** The code of a network or file error: never its message, which may hold an address. */
 export function reason(error: unknown): string {
   const { code, cause, name } = error as { code?: string; cause?: { code?: string }; name?: string };
