@@ -5,6 +5,7 @@ export type { Word } from './attention/words.js';
 export { describe, type DescribeOptions } from './describe.js';
 export { inpainted, type Known } from './inpaint.js';
 export * from './load.js';
+export type { ExpertLoras } from './loras.js';
 export type { Metadata, StageMetadata } from './metadata.js';
 export { grids, solvers, type Grid } from './names.js';
 export type * from './options.js';

@@ -2,6 +2,7 @@ import { ExpertEnsemble, precondition, sessionNetwork, type Abort, type Backend,
 import type { ImageEncoder } from '@ediffi/encoders';
 import { loadModel, type CardStage, type LoadModelOptions, type Model } from '@ediffi/model';
 import { createBackend } from '@ediffi/backends/auto';
+import { lorasByFile, lorasSaid, withLoras, type ExpertLoras } from './loras.js';
 import { lazy, lazyEncoder } from './open/lazy.js';
 import type { PipelineParts } from './parts.js';
 import { Cascade, Pipeline } from './pipeline.js';
@@ -16,11 +17,13 @@ export interface LoadEdiffiOptions extends LoadModelOptions {
   readonly threads?: number;
   /** How many experts of a stage may be in memory at once. Default: all. */
   readonly resident?: number;
+  /** LoRAs merged into experts by their names, each with its weight (arXiv 2106.09685); a plain list goes into every expert of the base. Default: none. */
+  readonly loras?: ExpertLoras;
   readonly signal?: Abort;
 }
 
 /**
- * Opens the embedded eDiff-I with its super-resolution stages. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files.
+ * Opens the embedded eDiff-I with its super-resolution stages. Graphs load when they are first needed. Rejects with ModelError for missing or damaged files, OptionError for LoRAs of unknown experts.
  *
  * @example
  * ```ts
@@ -47,9 +50,10 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
   options.signal?.throwIfAborted();
   void Promise.all([import('./generate.js'), import('./embedded-encoders.js')]).catch(() => undefined); // what paints comes while card and weights do; a failure shows where it is needed
   const model = await loadModel(options);
+  const loras = lorasByFile(model.card.stages, options.loras);
   const backend = options.backend ?? (await createBackend());
   const owned: { dispose(): Promise<void> }[] = options.backend ? [] : [backend];
-  const graphs = new SharedLoads((file) => model.source(file), backend, options.threads);
+  const graphs = new SharedLoads((file) => withLoras(model.source(file), loras.get(file)), backend, options.threads);
   const own = <T extends { dispose(): Promise<void> }>(part: T): T => (owned.unshift(part), part);
   const { card } = model;
   const encoders: Record<string, PromptEncoder> = {};
@@ -71,7 +75,7 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
     device: backend.device,
     ...(upsamplers.length > 0 && { upsamplers: upsamplers as Upsampler[] }),
     words: card.words,
-    versions: { [card.name]: card.version },
+    versions: { [card.name]: card.version, ...lorasSaid(card.stages, loras) },
   };
   return { parts, owned };
 }

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 import classifier
 import tokenizer_files
-from encoders import PAD, ClipImage, ClipText, T5Pretraining, load_encoders
+from encoders import PAD, ClipImage, ClipText, T5Pretraining, letter_ids, load_encoders, spelling_loss
 from stream import Scenes, batches
 from super_resolution import residual_batch
 from unet import edm_loss, network_for
@@ -37,11 +37,13 @@ class T5Task:
     def __init__(self, args, tokenizers):
         self.network = T5Pretraining(tokenizers[0].get_vocab_size())
         self.stream = lambda seed: Scenes("t5", args.batch, None, args.tokenizers, seed)
+        self.letters = letter_ids(tokenizers[0])
 
     def loss(self, batch):
         target = batch["target"][:, : int((batch["target"] != PAD).sum(1).max())]
-        logits, real = self.network(batch["source"], target), target != PAD
-        return F.cross_entropy(logits[real].float(), target[real])
+        (logits, places), real = self.network(batch["source"], target), target != PAD
+        spelling, _ = spelling_loss(places[1::2].float(), batch["source"][1::2].tolist(), self.letters)
+        return F.cross_entropy(logits[real].float(), target[real]) + 0.5 * spelling
 
     def files(self, state):
         return {"encoders/t5.pt": {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}}

@@ -23,7 +23,8 @@ from vocabulary import HUES, OBJECTS, PLAIN, STYLES, WORLD
 
 SIZES = [20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 52]  # of a sprite in a 64 px scene
 MASTER = 256
-LETTER_SIZES, BOARD_SIZES = [11, 14, 18], [44, 48, 52]
+LETTER_SIZES = {1: 24, 2: 22, 3: 16, 4: 13}  # by the length of the word: six pixels and more of a 32 px picture, or nothing can be read
+BOARD_SIZES = [58, 60, 62]
 BOARDS = {color: PLAIN[color] for color in ("white", "yellow", "orange", "pink", "green", "blue", "gray")}
 
 
@@ -219,7 +220,7 @@ def sign_sprites(styles, scales):
     for style in styles:
         ink = (255, 244, 214, 255) if style == "neon" else (36, 32, 40, 255)  # letters are drawn plainly in every style: they must be read
         for c in ascii_uppercase:
-            made[style, "letter", c] = {z: {s: shrink(letter(c, ink), z * s, "3d") for s in scales} for z in LETTER_SIZES}
+            made[style, "letter", c] = {z: {s: shrink(letter(c, ink), z * s, "3d") for s in scales} for z in {*LETTER_SIZES.values()}}
         for color in BOARDS:
             master = restyle(board(BOARDS[color]), style, rng)
             made[style, "board", color] = {z: {s: shrink(master, z * s, style) for s in scales} for z in BOARD_SIZES}

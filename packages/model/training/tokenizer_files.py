@@ -1,7 +1,7 @@
 """Writes the two tokenizers as Hugging Face tokenizer.json: words are tokens, unknown words are <unk>.
 
-T5 style keeps case: a run of capitals is a sign and is spelled letter by letter; a lone capital is lower-cased.
-CLIP style lower-cases everything.
+T5 style keeps case: capitals are a sign and are spelled letter by letter; a capital that begins a word or a sentence is lower-cased.
+CLIP style lower-cases everything. Quotation marks are spaces to both.
 
     python tokenizer_files.py --out ../tokenizers
 """
@@ -16,7 +16,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 import world
-from vocabulary import HUES, OBJECTS, PLAIN, SCENES, STYLES
+from vocabulary import HUES, OBJECTS, PLAIN, SCENES, STYLES, SYNONYMS
 
 SENTINELS = [f"<extra_{i}>" for i in range(10)]
 PARAPHRASE = "<paraphrase>"
@@ -28,12 +28,12 @@ def words():
     fixed = ["sign", "that", "says", "word", "with", "the", "of", "one", "two", "three", "four", "five", "many", "and",
              "a", "an", "in", "on", "at", "to", "left", "right", "above", "below", "top", "bottom", "next", "under",
              "small", "big", "plain", "background", "empty", "scene", "nothing", ",", ".", *PLURALS]
-    phrases = [*OBJECTS, *HUES, *PLAIN, *(p for ps in SCENES.values() for p in ps), *world.PLACES.values()]
+    phrases = [*OBJECTS, *HUES, *PLAIN, *(p for ps in SCENES.values() for p in ps), *world.PLACES.values(), *(s for names in SYNONYMS.values() for s in names)]
     for _, before, after in STYLES.values():
         phrases += [*before, after]
     rng = np.random.default_rng(0)
     for _ in range(3000):
-        phrases.append(world.caption(rng, world.sample_scene(rng)))
+        phrases.append(re.sub("[A-Z]+", "", world.caption(rng, world.sample_scene(rng))))  # without what signs say: that is spelled
     return sorted({w for p in [*phrases, *fixed] for w in re.findall(r"[a-z0-9]+|,|\.", p.lower())})
 
 
@@ -48,17 +48,20 @@ def word_piece(special, vocabulary, template, normalizer, pre):
     return tokenizer
 
 
+def quotes():
+    return normalizers.Replace(Regex('["“”„«»]'), " ")
+
+
 def t5_tokenizer(vocabulary):
-    lone = normalizers.Sequence(
-        [normalizers.Replace(Regex(f"(?<![A-Z]){c}(?![A-Z])"), c.lower()) for c in ascii_uppercase]
-    )
+    first = [normalizers.Replace(Regex(f"(?<![A-Z]){c}(?=[a-z])"), c.lower()) for c in ascii_uppercase]
+    article = normalizers.Replace(Regex("(?<![^.!?] )(?<![^ ])A(?= [a-z])"), "a")  # "A cat", but not "says A in"
     pre = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Split(Regex("[A-Z]"), "isolated")])
     special = ["<pad>", "</s>", "<unk>", *SENTINELS, PARAPHRASE]
-    return word_piece(special, [*ascii_uppercase, *vocabulary], "$A </s>", lone, pre)
+    return word_piece(special, [*ascii_uppercase, *vocabulary], "$A </s>", normalizers.Sequence([quotes(), *first, article]), pre)
 
 
 def clip_tokenizer(vocabulary):
-    return word_piece(["<pad>", "<s>", "</s>", "<unk>"], vocabulary, "<s> $A </s>", normalizers.Lowercase(), pre_tokenizers.BertPreTokenizer())
+    return word_piece(["<pad>", "<s>", "</s>", "<unk>"], vocabulary, "<s> $A </s>", normalizers.Sequence([quotes(), normalizers.Lowercase()]), pre_tokenizers.BertPreTokenizer())
 
 
 def load(folder):

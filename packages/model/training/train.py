@@ -76,16 +76,24 @@ def learning_rate(args, progress, step):
 
 
 class Data:
-    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small."""
+    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small.
+    `signs`: share of each batch that is signs, where it is not to be the world's own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, signs=None):
         self.whole = np.load(folder / "whole.npy", mmap_mode="r") if (folder / "whole.npy").exists() else None
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
+        self.signs = signs
+        is_sign = np.array([scene["kind"] == "sign" for scene in self.scenes])
+        self.kinds = [np.flatnonzero(~is_sign), np.flatnonzero(is_sign)]
 
     def batch(self, rng, n, device, say_style):
         """(pictures, what the image encoder sees or None for the pictures themselves, captions)."""
-        i = np.sort(rng.integers(len(self.scenes), size=n))
+        if self.signs is None:
+            i = rng.integers(len(self.scenes), size=n)
+        else:
+            i = np.array([rng.choice(self.kinds[int(sign)]) for sign in rng.random(n) < self.signs])
+        i = np.sort(i)
         whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
         return to_pixels(self.pictures[i]).to(device), whole, [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
 
@@ -153,7 +161,7 @@ def run_worker(rank, args, port):
         parent = {k: v.float() if v.is_floating_point() else v for k, v in torch.load(args.run / f"{args.parent}.pt", map_location=device).items()}
         network.load_state_dict(parent)
         average = {k: v.detach().clone() for k, v in parent.items()}
-    data, held = Data(args.data), Data(args.validation) if args.validation else None
+    data, held = Data(args.data, args.signs), Data(args.validation) if args.validation else None
     conditioner = Conditioner(args.run, args.tokenizers, device)
     rng = np.random.default_rng([args.seed, rank, steps])
     torch.manual_seed(args.seed * 1000 + rank + steps * 7)
@@ -231,6 +239,7 @@ if __name__ == "__main__":
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints; holds encoders/")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=Path)
+    parser.add_argument("--signs", type=float, help="share of signs in each batch; default: as in the data")
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
     parser.add_argument("--parent")
     parser.add_argument("--interval", type=float, nargs=2, default=(0.0, math.inf), help="σ range of an expert, (low, high]")

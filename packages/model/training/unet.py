@@ -233,7 +233,7 @@ def network_for(name):
             return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
         return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))
     if name.startswith("sr1"):
-        return SuperResolution(factor=4, channels=(64, 96, 128))
+        return SuperResolution(factor=4, channels=(64, 96, 128), bypass=WORLD_NAME == "signs")
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
         return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
     return Base(channels=(64, 128, 192))

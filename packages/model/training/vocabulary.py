@@ -1,5 +1,5 @@
 """What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, tiny (the committed
-model's) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
+model's), signs (tiny and signs) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
@@ -17,6 +17,17 @@ OBJECTS = {  # name: code point of the emoji in every art set
     "crown": "1f451", "guitar": "1f3b8", "football": "26bd", "gift": "1f381", "book": "1f4d5", "robot": "1f916",
     "ghost": "1f47b", "alien": "1f47d", "snowman": "26c4", "squirrel": "1f43f-fe0f", "teapot": "1fad6",
 }
+SYNONYMS = {  # other names of an object; nouns of the keyword sets of emojilib 4.0.3 and emojibase-data 17.0.0 (MIT) that name one object only
+    "cat": ["kitten", "kitty"], "dog": ["puppy"], "bear": ["grizzly"], "frog": ["toad"], "cow": ["ox"], "rabbit": ["bunny"],
+    "chick": ["chicken"], "turtle": ["tortoise"], "bee": ["bumblebee", "honeybee"], "ladybug": ["ladybird"], "banana": ["plantain"],
+    "cherries": ["cherry"], "burger": ["hamburger", "cheeseburger"], "donut": ["doughnut"], "mushroom": ["toadstool", "fungus"],
+    "palm tree": ["palm"], "car": ["automobile"], "rocket": ["shuttle"], "sailboat": ["boat", "yacht"], "house": ["home"],
+    "gift": ["present"], "squirrel": ["chipmunk"], "teapot": ["kettle"],
+}
+SIGN_WORDS = [  # what a sign may say beside letters drawn at random, in capitals
+    *(name.upper() for name in OBJECTS if len(name) <= 4), "OPEN", "STOP", "EXIT", "HI", "YES", "NO", "OK", "LOVE", "HOME", "CAFE", "SALE",
+    "ZOO", "TAXI", "FREE", "WOW", "SHOP", "BAR", "TEA", "ART", "NEW", "FUN", "GO", "UP", "HELP", "PARK", "RED", "BLUE", "SKY", "SEA",
+]
 HUES = {"red": 0.0, "orange": 0.075, "yellow": 0.14, "green": 0.34, "blue": 0.6, "purple": 0.77, "pink": 0.9}
 PLAIN = {
     "red": (214, 66, 58), "orange": (240, 150, 60), "yellow": (247, 214, 90), "green": (96, 176, 92),
@@ -55,6 +66,7 @@ WORLDS = {
         "kinds": {"one": 0.52, "two": 0.28, "sign": 0.15, "empty": 0.05},
     },
 }
+WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}  # the next model's: in training
 WORLD_NAME = os.environ.get("EDIFFI_WORLD", "tiny")
 WORLD = WORLDS[WORLD_NAME]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from backgrounds import BACKGROUNDS, paint_backgrounds
-from sprites import BOARDS
-from vocabulary import HELD_OUT, HUES, PLAIN, SCENES, STYLES, WORLD
+from sprites import BOARD_SIZES, BOARDS, LETTER_SIZES
+from vocabulary import HELD_OUT, HUES, PLAIN, SCENES, SIGN_WORDS, STYLES, SYNONYMS, WORLD
 
 PLACES = {"left": " on the left", "right": " on the right", "top": " at the top", "bottom": " at the bottom"}
 
@@ -56,9 +56,9 @@ def sample_scene(rng, held_out=HELD_OUT):
 
 
 def sign_word(rng, held_out):
-    """Two to four capitals. One word in sixteen is never sampled in training: reading must not be remembering."""
+    """One to four capitals. One word in sixteen is never sampled in training: reading must not be remembering."""
     while True:
-        word = "".join(chr(65 + c) for c in rng.integers(0, 26, rng.integers(2, 5)))
+        word = one_of(rng, SIGN_WORDS) if rng.random() < 0.3 else "".join(chr(65 + c) for c in rng.integers(0, 26, rng.integers(1, 5)))
         if not held_out or zlib.crc32(word.encode()) % 16:
             return word
 
@@ -67,8 +67,10 @@ def article(words):
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
-def colored_name(thing):
+def colored_name(rng, thing):
     name, color = thing
+    if name in SYNONYMS and rng.random() < 0.15:
+        name = one_of(rng, SYNONYMS[name])
     return f"{color} {name}" if color else name
 
 
@@ -98,7 +100,7 @@ def caption(rng, scene, say_style=True):
         where = one_of(rng, SCENES[background])
     if rng.random() < 0.08:
         where = ""
-    names = [colored_name(thing) for thing in scene["objects"]]
+    names = [colored_name(rng, thing) for thing in scene["objects"]]
     if scene["kind"] == "one":
         name = names[0]
         if scene["size"] == "small" and rng.random() < 0.9:
@@ -164,7 +166,7 @@ class Painter:
             for thing, size, (x, y) in zip(scene["objects"], (a, b), spots):
                 self.put(picture, scene, thing, size, x, y)
         elif scene["kind"] == "sign":
-            self.put_sign(picture, scene, one_of(rng, [44, 48, 52]), between)
+            self.put_sign(picture, scene, one_of(rng, BOARD_SIZES), between)
         return picture
 
     def put_sign(self, picture, scene, size, between):
@@ -172,7 +174,7 @@ class Painter:
         word, style = scene["word"], scene["style"]
         x, y = between(1, 63 - size), between(-size // 3, 63 - size)
         self.paste(picture, self.sprites[style, "board", scene["board"]][size][self.scale], int(x), int(y))
-        letter = {2: 18, 3: 14, 4: 11}[len(word)]
+        letter = LETTER_SIZES[len(word)]
         left, top = x + (size - letter * len(word)) // 2, y + size * 3 // 4 - letter // 2
         for i, character in enumerate(word):
             self.paste(picture, self.sprites[style, "letter", character][letter][self.scale], int(left + i * letter), int(top))

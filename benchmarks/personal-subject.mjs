@@ -1,0 +1,55 @@
+// A personal subject (DreamBooth, arXiv 2208.12242; LoRA, arXiv 2106.09685): which expert has to learn it, how strong, and what else changes.
+//
+//   node benchmarks/personal-subject.mjs [--steps 15] [--sheet out/personal.png] [--save]
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
+import { build } from 'esbuild';
+import { encodePng, loadBase } from 'ediffi';
+import { distance, mean, publish, table } from './lib/science.mjs';
+
+const { values } = parseArgs({ options: { steps: { type: 'string', default: '15' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
+const steps = Number(values.steps);
+const SUBJECT = ['a robot in the snow', 'a robot on the beach', 'a robot in space', 'a robot on a green background', 'a robot on a pink background', 'a robot at sunset', 'a robot in the forest', 'a robot in the desert'];
+const OTHERS = ['a cat on grass', 'a red car on the beach', 'a mushroom in the forest', 'a penguin in the snow', 'a rocket in space', 'a yellow star on a blue background'];
+const WAYS = [['without', 0, []], ['all three experts, weight 1', 1, ['high', 'middle', 'low']], ['all three, weight 0.5', 0.5, ['high', 'middle', 'low']], ['high alone', 1, ['high']], ['middle alone', 1, ['middle']], ['low alone', 1, ['low']], ['high and middle', 1, ['high', 'middle']]];
+
+const at = (path) => fileURLToPath(new URL(path, import.meta.url));
+const example = at('../examples/personal-subject/main.ts');
+const define = { 'import.meta.url': JSON.stringify(pathToFileURL(example).href) }; // its files are beside it
+const { outputFiles } = await build({ entryPoints: [example], bundle: true, write: false, format: 'esm', platform: 'node', external: ['ediffi', '@ediffi/*'], define });
+const program = at(`.personal-subject-${process.pid}.mjs`); // here, where the packages are found
+writeFileSync(program, outputFiles[0].text);
+const { likeness, robot } = await import(program).finally(() => rmSync(program));
+
+const rows = [];
+const pictures = [];
+for (const [way, weight, experts] of WAYS) {
+  const model = await loadBase({ loras: await robot(weight, experts) });
+  const paint = async (prompts) => {
+    const made = [];
+    for (const [i, prompt] of prompts.entries()) made.push(await model.generate(prompt, { seed: 40 + i, steps }));
+    return made;
+  };
+  const [subject, others] = [await paint(SUBJECT), await paint(OTHERS)];
+  rows.push({ way, like: mean(await likeness(model, subject)), others });
+  pictures.push(...subject);
+  await model.dispose();
+  process.stderr.write('.');
+}
+const changed = rows.map(({ others }) => mean(others.map((picture, i) => distance(picture, rows[0].others[i])), 1));
+const markdown = `${table(['LoRA in', 'likeness to the subject, CLIP image', 'change of other prompts’ pictures, of 255'], rows.map(({ way, like }, i) => [way, like.text, changed[i].text]))}
+
+${SUBJECT.length} and ${OTHERS.length} pictures per row, ${steps} steps.`;
+console.log(markdown);
+if (values.save) publish('personal-subject', markdown, { steps, rows: rows.map(({ way, like }, i) => ({ way, like, changed: changed[i] })) });
+if (values.sheet) {
+  const [size, columns] = [pictures[0].width, SUBJECT.length];
+  const data = new Uint8Array(columns * size * WAYS.length * size * 3);
+  pictures.forEach(({ data: pixels }, k) => {
+    for (let y = 0; y < size; y++) data.set(pixels.subarray(y * size * 3, (y + 1) * size * 3), ((Math.floor(k / columns) * size + y) * columns + (k % columns)) * size * 3);
+  });
+  mkdirSync(dirname(values.sheet), { recursive: true });
+  writeFileSync(values.sheet, encodePng({ data, width: columns * size, height: WAYS.length * size }));
+}

@@ -1,0 +1,98 @@
+// Can the signs be read, and with which text encoder (eDiff-I, arXiv 2211.01324, §5: T5 carries what is written, CLIP does not)?
+// Half of the words are letters drawn at random that no training caption had (training/world.py keeps one word in sixteen away), half are English.
+//
+//   node benchmarks/signs.mjs [--count 40] [--steps 25] [--seed 1] [--sheet out/signs.png] [--save]
+//   node benchmarks/signs.mjs --pictures DIR      # reads DIR/WORD-….png instead: what the reader makes of real ones (training/signs.py paints them)
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { crc32 } from 'node:zlib';
+import { decodePng, encodePng, loadEdiffi } from 'ediffi';
+import { loadReader } from './lib/reader.mjs';
+import { mean, publish, table } from './lib/science.mjs';
+
+const { values } = parseArgs({ options: { count: { type: 'string', default: '40' }, steps: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' }, pictures: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
+const [count, steps, seed] = [values.count, values.steps, values.seed].map(Number);
+const SETS = [['t5', 'clip'], ['t5'], ['clip']];
+const ENGLISH = ['CAT', 'STOP', 'OPEN', 'SEA', 'HI', 'STAR', 'ZOO', 'NO', 'TEA', 'FOX', 'CAFE', 'RED', 'A', 'YES', 'TREE', 'GO', 'BUS', 'HELP', 'X', 'SKY'];
+const BOARDS = ['white', 'yellow', 'orange', 'pink', 'green', 'blue'];
+const PLACES = ['on green grass', 'in the snow', 'on the beach', 'on a blue background', 'in the blue sky', 'in the desert', 'on a gray background'];
+
+/** Share of letters that are right: 1 − edit distance / length, at least 0. */
+function lettersRight(word, got) {
+  let row = Array.from({ length: got.length + 1 }, (_, j) => j);
+  for (const [i, letter] of [...word].entries()) row = row.reduce((next, above, j) => [...next, j === 0 ? i + 1 : Math.min(above + 1, next[j - 1] + 1, row[j - 1] + Number(letter !== got[j - 1]))], []);
+  return Math.max(0, 1 - row.at(-1) / word.length);
+}
+
+const reader = await loadReader();
+if (values.pictures) {
+  const found = [];
+  for (const file of readdirSync(values.pictures).filter((name) => name.endsWith('.png'))) {
+    const word = file.split('-')[0];
+    found.push({ word, got: await reader.read(await decodePng(readFileSync(join(values.pictures, file)))) });
+  }
+  await reader.dispose();
+  console.log(`read ${mean(found.map(({ word, got }) => word === got)).text}, letters right ${mean(found.map(({ word, got }) => lettersRight(word, got))).text} of ${found.length}`);
+  process.exit();
+}
+
+let state = seed;
+const random = (n) => ((state = (Math.imul(state, 1664525) + 1013904223) >>> 0), Math.floor((state / 2 ** 32) * n));
+function unseen(length) {
+  for (;;) {
+    const word = Array.from({ length }, () => String.fromCharCode(65 + random(26))).join('');
+    if (crc32(word) % 16 === 0) return word;
+  }
+}
+const words = Array.from({ length: count }, (_, i) => (i % 2 ? ENGLISH[((i - 1) / 2) % ENGLISH.length] : unseen(2 + ((i / 2) % 3)))); // one letter: too few words to keep any away
+const prompts = words.map((word, i) => `a ${BOARDS[i % BOARDS.length]} sign that says ${word} ${PLACES[i % PLACES.length]}`);
+
+const model = await loadEdiffi();
+const rows = [];
+const pictures = [];
+for (const encoders of SETS) {
+  const found = [];
+  for (const [i, prompt] of prompts.entries()) {
+    const picture = await model.generate(prompt, { seed: seed * 1000 + i, steps, encoders });
+    const got = await reader.read(picture);
+    found.push({ prompt, word: words[i], got, unseen: i % 2 === 0 });
+    pictures.push(picture);
+    process.stderr.write(got === words[i] ? '+' : '.');
+  }
+  rows.push({ encoders, found });
+}
+process.stderr.write('\n');
+await model.dispose();
+await reader.dispose();
+
+const right = (found) => mean(found.map(({ word, got }) => word === got)).text;
+const markdown = `${table(
+  ['text', 'sign read right', 'of words never trained', 'of English words', 'letters right'],
+  rows.map(({ encoders, found }) => [encoders.join(' + '), right(found), right(found.filter((f) => f.unseen)), right(found.filter((f) => !f.unseen)), mean(found.map(({ word, got }) => lettersRight(word, got))).text]),
+)}
+
+${count} prompts per row, none picked, ${steps} steps, 256 × 256 pixels. The reader is PP-OCRv4.`;
+console.log(markdown);
+console.log(rows[0].found.map(({ word, got }) => `${word}:${got}`).join(' '));
+if (values.save) publish('signs', markdown, { count, steps, seed, rows });
+if (values.sheet) {
+  mkdirSync(dirname(values.sheet), { recursive: true });
+  writeFileSync(values.sheet, sheet(pictures, count, 10));
+}
+
+/** Pictures beside each other, `columns` in a row, at half their size; the rows of each set together. */
+function sheet(all, each, columns) {
+  const size = all[0].width / 2;
+  const [width, height] = [columns * size, Math.ceil(each / columns) * (all.length / each) * size];
+  const data = new Uint8Array(width * height * 3);
+  all.forEach((picture, k) => {
+    const pixels = picture.data;
+    const [left, top] = [(k % columns) * size, Math.floor(k / columns) * size];
+    for (let y = 0; y < size; y++) for (let x = 0; x < size; x++) for (let c = 0; c < 3; c++) {
+      const at = (dy, dx) => pixels[((2 * y + dy) * 2 * size + 2 * x + dx) * 3 + c];
+      data[((top + y) * width + left + x) * 3 + c] = (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1)) / 4;
+    }
+  });
+  return encodePng({ data, width, height });
+}
