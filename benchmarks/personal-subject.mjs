@@ -1,12 +1,11 @@
 // A personal subject (DreamBooth, arXiv 2208.12242; LoRA, arXiv 2106.09685): which expert has to learn it, how strong, and what else changes.
 //
 //   node benchmarks/personal-subject.mjs [--steps 15] [--sheet out/personal.png] [--save]
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
-import { build } from 'esbuild';
 import { encodePng, loadBase } from 'ediffi';
+import { importExample } from './lib/example.mjs';
 import { distance, mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '15' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
@@ -15,13 +14,7 @@ const SUBJECT = ['a robot in the snow', 'a robot on the beach', 'a robot in spac
 const OTHERS = ['a cat on grass', 'a red car on the beach', 'a mushroom in the forest', 'a penguin in the snow', 'a rocket in space', 'a yellow star on a blue background'];
 const WAYS = [['without', 0, []], ['all three experts, weight 1', 1, ['high', 'middle', 'low']], ['all three, weight 0.5', 0.5, ['high', 'middle', 'low']], ['high alone', 1, ['high']], ['middle alone', 1, ['middle']], ['low alone', 1, ['low']], ['high and middle', 1, ['high', 'middle']]];
 
-const at = (path) => fileURLToPath(new URL(path, import.meta.url));
-const example = at('../examples/personal-subject/main.ts');
-const define = { 'import.meta.url': JSON.stringify(pathToFileURL(example).href) }; // its files are beside it
-const { outputFiles } = await build({ entryPoints: [example], bundle: true, write: false, format: 'esm', platform: 'node', external: ['ediffi', '@ediffi/*'], define });
-const program = at(`.personal-subject-${process.pid}.mjs`); // here, where the packages are found
-writeFileSync(program, outputFiles[0].text);
-const { likeness, robot } = await import(program).finally(() => rmSync(program));
+const { likeness, robot } = await importExample('personal-subject');
 
 const rows = [];
 const pictures = [];

@@ -16,7 +16,7 @@ export async function loadReader() {
   const open = async (file) => backend.load({ name: file, bytes: () => readFile(join(assets, file)), path: join(assets, file) });
   const [detector, recognizer] = await Promise.all(['ch_PP-OCRv4_det_infer.onnx', 'ch_PP-OCRv4_rec_infer.onnx'].map(open));
   const keys = ['', ...(await readFile(join(assets, 'ppocr_keys_v1.txt'), 'utf8')).split('\n').map((line) => line.trim()), ' '];
-  const letters = keys.flatMap((key, i) => (/^[A-Za-z]?$/.test(key) ? [i] : [])).filter((i) => i === 0 || keys[i] !== '');
+  const letters = keys.flatMap((key, i) => (i === 0 || /^[A-Za-z]$/.test(key) ? [i] : [])); // 0: nothing
   const answer = async (session, planes, shape) => Object.values(await session.run({ [session.inputs[0].name]: float32(planes, shape) }))[0];
 
   async function boxes(picture) {

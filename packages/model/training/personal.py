@@ -118,5 +118,6 @@ if __name__ == "__main__":
     a = parser.parse_args()
     torch.set_num_threads(1)
     conditioner = Conditioner(a.run, a.tokenizers, torch.device("cpu"))
+    subject, data = subject_of(a.subject), Data(a.data)
     for expert in INTERVALS:
-        learn(expert, a, subject_of(a.subject), Data(a.data), conditioner)
+        learn(expert, a, subject, data, conditioner)

@@ -25,7 +25,7 @@ import torch.multiprocessing as multiprocessing
 
 import tokenizer_files
 import world
-from encoders import CLIP_END, T5_END, load_encoders, pad_ids, to_pixels
+from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
 from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, edm_loss, network_for
 
@@ -116,12 +116,6 @@ def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, dro
     noise = torch.randn_like(clean)
     with autocast(device):
         return edm_loss(network, clean, noise, sigma, sigma_data, *rest)
-
-
-def autocast(device):
-    """bf16 where it is fast: on a GPU or with AVX-512; elsewhere it is emulated and twice as slow as fp32."""
-    fast = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 @torch.no_grad()
