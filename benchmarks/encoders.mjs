@@ -1,23 +1,40 @@
-// Which text encoder carries what: pictures of the evaluation set with both, with one, with none, judged (eDiff-I, arXiv 2211.01324, §5 and Table 2).
+// Which text encoder carries what: pictures of the evaluation set's short and long captions with both, with one, with none, judged
+// (eDiff-I, arXiv 2211.01324, §5 and Table 2). What is written on signs: benchmarks/signs.mjs.
 //
-//   node benchmarks/encoders.mjs [--count 64] [--steps 12] [--save]
+//   node benchmarks/encoders.mjs [--count 96] [--steps 12] [--save]      # count: captions of either length
 import { parseArgs } from 'node:util';
 import { evaluateModel, loadBase, loadJudge } from 'ediffi';
 import { publish, table } from './lib/science.mjs';
 
-const { values } = parseArgs({ options: { count: { type: 'string', default: '64' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
 const [count, steps] = [Number(values.count), Number(values.steps)];
 const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
-const QUESTIONS = ['object of one', 'object of two', 'background', 'style', 'place', 'color'];
+const QUESTIONS = ['object of one', 'object of two', 'count', 'background', 'style', 'place', 'color'];
 
 const [{ judge, set }, model] = [await loadJudge(), await loadBase()];
+const words = (scene) => scene.caption.split(' ').length;
+const sorted = set.scenes.map(words).sort((a, b) => a - b);
+const median = sorted[Math.floor(sorted.length / 2)];
+const LENGTHS = { [`up to ${median - 1} words`]: (scene) => words(scene) < median, [`${median} words and more`]: (scene) => words(scene) >= median };
+
+/** The evaluation set of some of its scenes. */
+function among(chosen) {
+  const rows = set.scenes.flatMap((scene, i) => (chosen(scene) ? [i] : []));
+  const features = ({ width, data }) => ({ width, data: Float32Array.from(rows.flatMap((row) => [...data.subarray(row * width, (row + 1) * width)])) });
+  const both = (pair) => ({ judge: features(pair.judge), 'clip-image': features(pair['clip-image']) });
+  return { ...set, scenes: rows.map((row) => set.scenes[row]), real: both(set.real), again: both(set.again) };
+}
+
 const rows = [];
-for (const encoders of SETS) {
-  const run = evaluateModel(model, judge, set, { count, seed: 1, paint: { steps, encoders } });
-  let step = await run.next();
-  while (!step.done) step = await run.next();
-  rows.push({ encoders, ...step.value });
-  process.stderr.write('.');
+for (const [captions, chosen] of Object.entries(LENGTHS)) {
+  const part = among(chosen);
+  for (const encoders of SETS) {
+    const run = evaluateModel(model, judge, part, { count: Math.min(count, part.scenes.length), seed: 1, paint: { steps, encoders } });
+    let step = await run.next();
+    while (!step.done) step = await run.next();
+    rows.push({ captions, encoders, ...step.value });
+    process.stderr.write('.');
+  }
 }
 await model.dispose();
 await judge.dispose();
@@ -25,12 +42,12 @@ await judge.dispose();
 const percent = (v) => (100 * v).toFixed(0);
 const share = (found) => (found ? `${percent(found.share.value)} % (${percent(found.share.low)}–${percent(found.share.high)})` : '–');
 const number = ({ value, low, high }, digits) => `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
-const asked = QUESTIONS.filter((question) => rows[0].shown[question]);
+const asked = QUESTIONS.filter((question) => rows.some((row) => row.shown[question]));
 const markdown = `${table(
-  ['text', 'Fréchet distance, judge’s features', 'CLIP score', ...asked],
-  rows.map((row) => [row.encoders.join(' + ') || 'none', number(row.features.judge.frechet, 1), number(row.clipScore, 3), ...asked.map((question) => share(row.shown[question]))]),
+  ['captions', 'text', 'Fréchet distance, judge’s features', 'CLIP score', ...asked],
+  rows.map((row) => [row.captions, row.encoders.join(' + ') || 'none', number(row.features.judge.frechet, 1), number(row.clipScore, 3), ...asked.map((question) => share(row.shown[question]))]),
 )}
 
-${count} captions of the evaluation set, ${steps} steps; real pictures: Fréchet distance ${rows[0].features.judge.frechetOfReal.toFixed(1)}, ${asked.map((question) => `${question} ${percent(rows[0].shown[question].ceiling)} %`).join(', ')}.`;
+${Object.keys(LENGTHS).map((captions) => `${rows.find((row) => row.captions === captions).pictures} captions of ${captions} (Fréchet distance of real pictures ${rows.find((row) => row.captions === captions).features.judge.frechetOfReal.toFixed(1)})`).join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
 console.log(markdown);
-if (values.save) publish('encoders', markdown, { count, steps, rows });
+if (values.save) publish('encoders', markdown, { count, steps, median, rows });

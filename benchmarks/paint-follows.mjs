@@ -8,9 +8,10 @@
 // when the object can be found; it is printed all the same, as is the share of pictures where nothing stands out from the background.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { encodePng, loadBase } from 'ediffi';
+import { loadBase } from 'ediffi';
 import { float32 } from '@ediffi/core';
 import { objectCentre } from './lib/foreground.mjs';
+import { writeSheet } from './lib/sheet.mjs';
 import { stamp } from './stamp.mjs';
 
 const { values } = parseArgs({ options: { prompts: { type: 'string', default: '16' }, seeds: { type: 'string', default: '2' }, strength: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
@@ -63,13 +64,4 @@ console.log(JSON.stringify(result, null, 2));
 if (values.save) mkdirSync(new URL('results/', import.meta.url), { recursive: true });
 if (values.save) writeFileSync(new URL('results/paint-follows.json', import.meta.url), `${JSON.stringify({ ...result, rows }, null, 2)}\n`);
 
-if (values.sheet) {
-  const columns = 8; // triples per row
-  const [w, h] = [columns * 3 * (SIZE + 1), Math.ceil(pictures.length / columns) * (SIZE + 1)];
-  const data = new Uint8Array(w * h * 3).fill(255);
-  pictures.forEach((triple, k) => triple.forEach((picture, j) => {
-    const [x0, y0] = [((k % columns) * 3 + j) * (SIZE + 1), Math.floor(k / columns) * (SIZE + 1)];
-    for (let y = 0; y < SIZE; y++) data.set(picture.data.subarray(y * SIZE * 3, (y + 1) * SIZE * 3), 3 * ((y0 + y) * w + x0));
-  }));
-  writeFileSync(values.sheet, encodePng({ width: w, height: h, data }));
-}
+if (values.sheet) writeSheet(values.sheet, pictures.flat(), { columns: 24, gap: 1 }); // eight triples per row

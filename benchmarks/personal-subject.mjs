@@ -1,12 +1,11 @@
 // A personal subject (DreamBooth, arXiv 2208.12242; LoRA, arXiv 2106.09685): which expert has to learn it, how strong, and what else changes.
 //
 //   node benchmarks/personal-subject.mjs [--steps 15] [--sheet out/personal.png] [--save]
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
-import { encodePng, loadBase } from 'ediffi';
+import { loadBase } from 'ediffi';
 import { importExample } from './lib/example.mjs';
 import { distance, mean, publish, table } from './lib/science.mjs';
+import { writeSheet } from './lib/sheet.mjs';
 
 const { values } = parseArgs({ options: { steps: { type: 'string', default: '15' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const steps = Number(values.steps);
@@ -37,12 +36,4 @@ const markdown = `${table(['LoRA in', 'likeness to the subject, CLIP image', 'ch
 ${SUBJECT.length} and ${OTHERS.length} pictures per row, ${steps} steps.`;
 console.log(markdown);
 if (values.save) publish('personal-subject', markdown, { steps, rows: rows.map(({ way, like }, i) => ({ way, like, changed: changed[i] })) });
-if (values.sheet) {
-  const [size, columns] = [pictures[0].width, SUBJECT.length];
-  const data = new Uint8Array(columns * size * WAYS.length * size * 3);
-  pictures.forEach(({ data: pixels }, k) => {
-    for (let y = 0; y < size; y++) data.set(pixels.subarray(y * size * 3, (y + 1) * size * 3), ((Math.floor(k / columns) * size + y) * columns + (k % columns)) * size * 3);
-  });
-  mkdirSync(dirname(values.sheet), { recursive: true });
-  writeFileSync(values.sheet, encodePng({ data, width: columns * size, height: WAYS.length * size }));
-}
+if (values.sheet) writeSheet(values.sheet, pictures, { columns: SUBJECT.length });

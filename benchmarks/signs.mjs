@@ -3,17 +3,18 @@
 //
 //   node benchmarks/signs.mjs [--count 40] [--steps 25] [--seed 1] [--sheet out/signs.png] [--save]
 //   node benchmarks/signs.mjs --pictures DIR      # reads DIR/WORD-….png instead: what the reader makes of real ones (training/signs.py paints them)
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { crc32 } from 'node:zlib';
-import { decodePng, encodePng, loadEdiffi } from 'ediffi';
+import { decodePng, loadEdiffi } from 'ediffi';
 import { loadReader } from './lib/reader.mjs';
 import { mean, publish, table } from './lib/science.mjs';
+import { writeSheet } from './lib/sheet.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '40' }, steps: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' }, pictures: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [count, steps, seed] = [values.count, values.steps, values.seed].map(Number);
-const SETS = [['t5', 'clip'], ['t5'], ['clip']];
+const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
 const ENGLISH = ['CAT', 'STOP', 'OPEN', 'SEA', 'HI', 'STAR', 'ZOO', 'NO', 'TEA', 'FOX', 'CAFE', 'RED', 'A', 'YES', 'TREE', 'GO', 'BUS', 'HELP', 'X', 'SKY'];
 const BOARDS = ['white', 'yellow', 'orange', 'pink', 'green', 'blue'];
 const PLACES = ['on green grass', 'in the snow', 'on the beach', 'on a blue background', 'in the blue sky', 'in the desert', 'on a gray background'];
@@ -69,30 +70,11 @@ await reader.dispose();
 const right = (found) => mean(found.map(({ word, got }) => word === got)).text;
 const markdown = `${table(
   ['text', 'sign read right', 'of words never trained', 'of English words', 'letters right'],
-  rows.map(({ encoders, found }) => [encoders.join(' + '), right(found), right(found.filter((f) => f.unseen)), right(found.filter((f) => !f.unseen)), mean(found.map(({ word, got }) => lettersRight(word, got))).text]),
+  rows.map(({ encoders, found }) => [encoders.join(' + ') || 'none', right(found), right(found.filter((f) => f.unseen)), right(found.filter((f) => !f.unseen)), mean(found.map(({ word, got }) => lettersRight(word, got))).text]),
 )}
 
 ${count} prompts per row, none picked, ${steps} steps, 256 × 256 pixels. The reader is PP-OCRv4.`;
 console.log(markdown);
 console.log(rows[0].found.map(({ word, got }) => `${word}:${got}`).join(' '));
 if (values.save) publish('signs', markdown, { count, steps, seed, rows });
-if (values.sheet) {
-  mkdirSync(dirname(values.sheet), { recursive: true });
-  writeFileSync(values.sheet, sheet(pictures, count, 10));
-}
-
-/** Pictures beside each other, `columns` in a row, at half their size; the rows of each set together. */
-function sheet(all, each, columns) {
-  const size = all[0].width / 2;
-  const [width, height] = [columns * size, Math.ceil(each / columns) * (all.length / each) * size];
-  const data = new Uint8Array(width * height * 3);
-  all.forEach((picture, k) => {
-    const pixels = picture.data;
-    const [left, top] = [(k % columns) * size, Math.floor(k / columns) * size];
-    for (let y = 0; y < size; y++) for (let x = 0; x < size; x++) for (let c = 0; c < 3; c++) {
-      const at = (dy, dx) => pixels[((2 * y + dy) * 2 * size + 2 * x + dx) * 3 + c];
-      data[((top + y) * width + left + x) * 3 + c] = (at(0, 0) + at(0, 1) + at(1, 0) + at(1, 1)) / 4;
-    }
-  });
-  return encodePng({ data, width, height });
-}
+if (values.sheet) writeSheet(values.sheet, pictures, { columns: count / 2, shrink: 2 });

@@ -149,7 +149,7 @@ function warningsOf(parts: PipelineParts, request: Request, { plain, negative }:
   const texts = [...new Set([...Object.values(request.texts), ...Object.values(request.negative)])];
   const both = [plain.embeddings, negative.embeddings];
   const seen = new Set<string>();
-  const words = both.flatMap((embeddings) => wordWarnings(texts, embeddings, parts.words)).filter((w) => !seen.has(w.message) && seen.add(w.message));
+  const words = both.flatMap((embeddings) => wordWarnings(texts, embeddings, parts)).filter((w) => !seen.has(w.message) && seen.add(w.message));
   return [...words, ...both.flatMap(truncationWarnings)];
 }
 

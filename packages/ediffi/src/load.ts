@@ -75,6 +75,7 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
     device: backend.device,
     ...(upsamplers.length > 0 && { upsamplers: upsamplers as Upsampler[] }),
     words: card.words,
+    ...(card.signs && { signs: card.signs }),
     versions: { [card.name]: card.version, ...lorasSaid(card.stages, loras) },
   };
   return { parts, owned };

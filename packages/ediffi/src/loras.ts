@@ -3,7 +3,7 @@ import { finiteNumber, nearest, OptionError, type ModelSource } from '@ediffi/co
 import type { WeightedLora } from '@ediffi/backends/lora';
 import type { CardStage } from '@ediffi/model';
 
-/** LoRAs by the name of the expert they were made for ('high', 'middle', 'low', 'sr1'); a plain list goes into every expert of the base. */
+/** LoRAs by the name of the expert they were made for ('high', 'middle', 'low', 'sr1-high'); a plain list goes into every expert of the base. */
 export type ExpertLoras = readonly WeightedLora[] | Readonly<Record<string, readonly WeightedLora[]>>;
 
 /** The LoRAs of each graph file. Throws OptionError for a name that no expert has, and for weights that are no numbers. */

@@ -1,6 +1,6 @@
 import type { Device, PromptEncoder } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
-import type { ModelCard } from '@ediffi/model';
+import type { CardSigns, ModelCard } from '@ediffi/model';
 import type { Autoencoder, BaseStage, Upsampler } from './stage.js';
 
 /** What a pipeline is made of. Whoever made the parts disposes them; a pipeline from a loader disposes what the loader opened. */
@@ -19,6 +19,8 @@ export interface PipelineParts {
   readonly unsaid?: 'zeros' | 'encoded' | 'zeros-if-missing';
   /** Words the model knows, for warnings. */
   readonly words?: ModelCard['words'];
+  /** What its signs can say: no warning is given of that. */
+  readonly signs?: CardSigns;
   /** Parameters of the graphs beside the stages, for describe(). */
   readonly components?: Readonly<Record<string, number>>;
   /** Names and versions that go into metadata. */

@@ -68,6 +68,12 @@ export interface CardEvaluation {
   readonly scenes: string;
 }
 
+/** Words that the model spells instead of knowing them. */
+export interface CardSigns {
+  readonly letters: string;
+  readonly longest: number;
+}
+
 /** `card.json`: everything about a model that its graphs do not say themselves. */
 export interface ModelCard {
   readonly name: string;
@@ -78,6 +84,8 @@ export interface ModelCard {
   readonly stages: readonly CardStage[];
   /** Words that occur in its training captions, by kind. */
   readonly words: Readonly<Record<string, readonly string[]>>;
+  /** What signs can say: words in capitals of these letters, up to so many. Absent: signs were not trained. */
+  readonly signs?: CardSigns;
   readonly evaluation?: CardEvaluation;
 }
 
@@ -114,6 +122,7 @@ export function parseCard(json: string): ModelCard {
   for (const [name, encoder] of Object.entries(card.encoders)) {
     demand(`encoders['${name}']`, encoder, { file: known, width: number, ...(encoder.tokenizer === undefined ? { size: number } : { tokenizer: text, length: number }) });
   }
+  if (card.signs) demand('signs', card.signs, { letters: text, longest: number });
   if (card.evaluation) demand('evaluation', card.evaluation, { file: known, size: number, width: number, scenes: text, labels: (v) => typeof v === 'object' && v !== null && Object.values(v).every(Array.isArray) });
   card.stages.forEach((stage, i) => {
     const where = `stages[${i}]`;

@@ -80,4 +80,13 @@ describe('unknownWords', () => {
     expect(unknown[0]!.nearest[0]).toBe('apple');
     expect(unknown[3]!.nearest[0]).toBe('cat');
   });
+
+  it('does not warn of what a sign spells: capitals, as many as were trained', () => {
+    const known = { words: { other: ['a', 'sign', 'that', 'says'] }, signs: { letters: 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', longest: 4 } };
+    const names = (prompt: string, card: Parameters<typeof unknownWords>[1] = known): string[] => unknownWords(prompt, card).map(({ word }) => word);
+    expect(names('A sign that says QXZW')).toEqual([]);
+    expect(names('a sign that says HELLO')).toEqual(['HELLO']);
+    expect(names('a sign that says Qxzw')).toEqual(['Qxzw']);
+    expect(names('a sign that says QXZW', { words: known.words })).toEqual(['QXZW']);
+  });
 });

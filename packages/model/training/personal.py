@@ -21,11 +21,12 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch.nn.utils import parametrize
 
-from encoders import to_pixels
+from encoders import autocast, to_pixels
 from train import Conditioner, Data, sample_sigma
 from unet import edm_loss, network_for
 
-INTERVALS = {"high": (2.66557, math.inf), "middle": (0.29838, 2.66557), "low": (0.0, 0.29838)}
+CARD = json.loads((Path(__file__).parent / "card-source.json").read_text())
+INTERVALS = {expert["name"]: (expert["sigmaMin"], expert["sigmaMax"]) for expert in CARD["stages"][0]["experts"]}
 SHIFT = 3  # px of 32, so that five pictures are not learnt by heart
 
 
@@ -69,7 +70,7 @@ def moved(pictures, rng):
 
 def learn(name, a, subject, data, conditioner):
     network = network_for(f"base-{name}")
-    network.load_state_dict({k: v.float() for k, v in torch.load(a.run / f"base-{name}.pt", map_location="cpu").items()})
+    network.load_state_dict(torch.load(a.run / f"base-{name}.pt", map_location="cpu"))
     network.to(memory_format=torch.channels_last)
     torch.manual_seed(a.seed)
     layers, rng = adapted(network, a.rank), np.random.default_rng(a.seed)
@@ -80,11 +81,12 @@ def learn(name, a, subject, data, conditioner):
         for group in optimizer.param_groups:
             group["lr"] = a.rate * min(1, (steps + 1) / 20) * min(1, (1 - progress) / 0.5)
         i = rng.integers(len(captions), size=half)
-        ordinary, _, said = data.batch(rng, half, torch.device("cpu"), np.ones(half, bool))
+        ordinary, _, said, _ = data.batch(rng, half, torch.device("cpu"), np.ones(half, bool))
         clean = torch.cat([moved(pictures[i], rng), ordinary]).contiguous(memory_format=torch.channels_last)
         rest = conditioner([*(captions[k] for k in i), *said], clean, rng, True, np.zeros(2 * half, bool))
         sigma = sample_sigma(rng, 2 * half, -0.4, 1.2, INTERVALS[name])
-        losses = edm_loss(network, clean, torch.randn_like(clean), sigma, 0.6, *rest)
+        with autocast(clean.device):
+            losses = edm_loss(network, clean, torch.randn_like(clean), sigma, 0.6, *rest)
         optimizer.zero_grad(set_to_none=True)
         losses.mean().backward()
         optimizer.step()

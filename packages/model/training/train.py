@@ -31,6 +31,8 @@ from unet import CLIP_LENGTH, T5_LENGTH, edm_loss, network_for
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
 UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
+GLYPH_SIGMA = 5.0
+GLYPH_NOISE = (0.5, 1.0)  # mean and std of ln σ of signs under --glyphs: at less noise letters are seen, at more not even the board is
 SIGMAS = (0.1, 0.3, 0.7, 1.5, 3.5, 10.0)  # where validation looks
 
 
@@ -88,21 +90,37 @@ class Data:
         self.kinds = [np.flatnonzero(~is_sign), np.flatnonzero(is_sign)]
 
     def batch(self, rng, n, device, say_style):
-        """(pictures, what the image encoder sees or None for the pictures themselves, captions)."""
+        """(pictures, what the image encoder sees or None for the pictures themselves, captions, boxes of letters or None)."""
         if self.signs is None:
             i = rng.integers(len(self.scenes), size=n)
         else:
             i = np.array([rng.choice(self.kinds[int(sign)]) for sign in rng.random(n) < self.signs])
         i = np.sort(i)
         whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
-        return to_pixels(self.pictures[i]).to(device), whole, [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
+        captions = [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
+        return to_pixels(self.pictures[i]).to(device), whole, captions, [self.scenes[k].get("written") for k in i]
+
+
+def glyph_weights(written, sigma, weight, size):
+    """[B,1,size,size]: `weight` where letters stand, 1 elsewhere; letters are few pixels, and without weight the last thing that is learnt
+    (GlyphDraw, arXiv 2303.17870). Above GLYPH_SIGMA no picture tells where its letters are: there the weight would bias the mean."""
+    out = torch.ones(len(written), 1, size, size, device=sigma.device)
+    for row, box, s in zip(out, written, sigma.tolist()):
+        if box and s < GLYPH_SIGMA:
+            x, y, w, h = (v * size / 64 for v in box)
+            row[:, max(0, int(y) - 1) : math.ceil(y + h) + 1, max(0, int(x) - 1) : math.ceil(x + w) + 1] = weight
+    return out
 
 
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
     with_image = (rng.random(n) >= DROP["image"]) & drop
-    pictures, whole, captions = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
+    pictures, whole, captions, written = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
+    weigh = args.glyphs > 1 and sigma is None
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
+        if weigh:
+            is_sign = torch.tensor([box is not None for box in written])
+            sigma = torch.where(is_sign, sample_sigma(rng, n, *GLYPH_NOISE, args.interval), sigma)
     sigma = sigma.to(device)
     if args.name.startswith("sr"):
         clean, extra, small = residual_batch(pictures, rng, args.residual_scale, 2 if args.name.startswith("sr2") else 4)
@@ -114,8 +132,9 @@ def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, dro
         sigma_data = args.sigma_data
     clean = clean.contiguous(memory_format=torch.channels_last)
     noise = torch.randn_like(clean)
+    pixels = glyph_weights(written, sigma, args.glyphs, clean.shape[-1]) if weigh else 1.0
     with autocast(device):
-        return edm_loss(network, clean, noise, sigma, sigma_data, *rest)
+        return edm_loss(network, clean, noise, sigma, sigma_data, *rest, pixels=pixels)
 
 
 @torch.no_grad()
@@ -152,9 +171,8 @@ def run_worker(rank, args, port):
         optimizer.load_state_dict(saved["optimizer"])
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
     elif args.parent:
-        parent = {k: v.float() if v.is_floating_point() else v for k, v in torch.load(args.run / f"{args.parent}.pt", map_location=device).items()}
-        network.load_state_dict(parent)
-        average = {k: v.detach().clone() for k, v in parent.items()}
+        network.load_state_dict(torch.load(args.run / f"{args.parent}.pt", map_location=device))
+        average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     data, held = Data(args.data, args.signs), Data(args.validation) if args.validation else None
     conditioner = Conditioner(args.run, args.tokenizers, device)
     rng = np.random.default_rng([args.seed, rank, steps])
@@ -186,7 +204,7 @@ def run_worker(rank, args, port):
             say(seen=seen, seconds=round(time.time() - start), validation={str(k): round(v, 4) for k, v in losses.items()}, mean=round(sum(losses.values()) / len(losses), 4))
 
     while True:
-        progress = torch.tensor(min(1.0, (time.time() - start) / (args.minutes * 60)))
+        progress = torch.tensor(min(1.0, seen / args.scenes if args.scenes else (time.time() - start) / (args.minutes * 60)))
         if args.workers > 1:
             distributed.broadcast(progress, 0)
         if progress >= 1:
@@ -234,10 +252,13 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--signs", type=float, help="share of signs in each batch; default: as in the data")
+    parser.add_argument("--glyphs", type=float, default=1.0, help="weight of the pixels where letters stand")
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
     parser.add_argument("--parent")
     parser.add_argument("--interval", type=float, nargs=2, default=(0.0, math.inf), help="σ range of an expert, (low, high]")
-    parser.add_argument("--minutes", type=float, required=True, help="total, over all resumptions")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--minutes", type=float, help="total, over all resumptions")
+    length.add_argument("--scenes", type=int, help="total, where runs are to be compared at equal samples")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--cuda", action="store_true")

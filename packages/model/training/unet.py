@@ -246,9 +246,9 @@ def precondition(network, x, sigma, sigma_data, *rest):
     return sigma_data**2 / total * x + s * sigma_data * total.rsqrt() * network(x * total.rsqrt(), sigma.log() / 4, *rest)
 
 
-def edm_loss(network, clean, noise, sigma, sigma_data, *rest):
-    """λ(σ)·‖D(x + σn; σ) − x‖² per sample, λ = (σ² + σ_d²)/(σ·σ_d)² (EDM eq. 8)."""
+def edm_loss(network, clean, noise, sigma, sigma_data, *rest, pixels=1.0):
+    """λ(σ)·‖D(x + σn; σ) − x‖² per sample, λ = (σ² + σ_d²)/(σ·σ_d)² (EDM eq. 8); `pixels`: weight of each, [B,1,H,W]."""
     s = sigma.view(-1, 1, 1, 1)
     weight = (sigma**2 + sigma_data**2) / (sigma * sigma_data) ** 2
     denoised = precondition(network, clean + s * noise, sigma, sigma_data, *rest)
-    return weight * (denoised.float() - clean).square().mean((1, 2, 3))
+    return weight * (pixels * (denoised.float() - clean).square()).mean((1, 2, 3))

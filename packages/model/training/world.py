@@ -1,7 +1,7 @@
 """The world: scenes composed from sprites over painted backgrounds, with captions.
 
-A scene is a plain dict (style, kind, background, objects, layout, size, place); `render` paints it, `caption`
-words it in one of many ways. Everything random comes from the generator that is passed in.
+A scene is a plain dict (style, kind, background, objects, layout, size, place); `render` paints it (and notes in a sign where its
+letters came to stand), `caption` words it in one of many ways. Everything random comes from the generator that is passed in.
 
     python world.py --sprites sprites.pkl --out DIR --count 200000 --size 32   # DIR/{pictures.npy,scenes.pkl}
 """
@@ -170,12 +170,13 @@ class Painter:
         return picture
 
     def put_sign(self, picture, scene, size, between):
-        """A board, and its letters side by side on it: the board is the lower half of its square."""
+        """A board, and its letters side by side on it (`written`: x, y, width, height of 64): the board is the lower half of its square."""
         word, style = scene["word"], scene["style"]
         x, y = between(1, 63 - size), between(-size // 3, 63 - size)
         self.paste(picture, self.sprites[style, "board", scene["board"]][size][self.scale], int(x), int(y))
         letter = LETTER_SIZES[len(word)]
         left, top = x + (size - letter * len(word)) // 2, y + size * 3 // 4 - letter // 2
+        scene["written"] = (int(left), int(top), letter * len(word), letter)
         for i, character in enumerate(word):
             self.paste(picture, self.sprites[style, "letter", character][letter][self.scale], int(left + i * letter), int(top))
 

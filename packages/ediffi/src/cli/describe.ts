@@ -12,7 +12,8 @@ export interface DescribeArguments extends ModelArguments {
 export async function describeCommand(typed: DescribeArguments, io: Io): Promise<void> {
   if (typed.words) {
     const { card } = await loadModel({ ...(typed.model !== undefined && { folder: typed.model }), verify: false });
-    const kinds = Object.entries(card.words).filter(([, words]) => words.length > 0);
+    const signs = card.signs ? { signs: [`capitals ${card.signs.letters}, up to ${card.signs.longest} (a sign that says HI)`] } : {};
+    const kinds = Object.entries({ ...card.words, ...signs }).filter(([, words]) => words.length > 0);
     const width = Math.max(...kinds.map(([kind]) => kind.length));
     io.out.write(`${kinds.map(([kind, words]) => `${kind.padEnd(width)}  ${words.join(' ')}`).join('\n')}\n`);
     return;
