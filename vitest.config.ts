@@ -18,6 +18,7 @@ export default defineConfig({
     include: ['packages/*/src/**/*.test.ts', 'examples/**/*.test.ts', 'scripts/**/*.test.ts', 'browser/**/*.test.ts'],
     setupFiles: ['scripts/vitest.setup.ts'],
     testTimeout: 60_000,
+    hookTimeout: 60_000, // models load in hooks, on machines that may be busy
     maxWorkers: 2,
   },
 });

@@ -27,7 +27,7 @@ describe('an expert of an opened model, exchanged', () => {
     const options = { ...settings, ...(scheduler && { scheduler }) };
     const [own, other] = [await pipeline.generate(prompt, options), await variant.generate(prompt, options)];
     expect(calls.length).toBeGreaterThanOrEqual(settings.steps);
-    expect(gap(own.data, other.data)).toBeLessThanOrEqual(1);
+    expect(gap(own.data, other.data)).toBeLessThanOrEqual(2); // D is turned back into v by a division by σ: with AVX-512 five of 12288 values are 2 off
     expect(gap((await variant.generate('a bowl of apples', options)).data, own.data)).toBeGreaterThan(8);
     await variant.dispose();
     await pipeline.dispose();
