@@ -1,0 +1,83 @@
+// Experts against a single model at equal training samples and equal cost of a picture (eDiff-I, arXiv 2211.01324, Table 1):
+// A no experts, B two in the first super-resolution stage, C besides a high-noise expert in the base, D three in the base.
+// Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
+//
+// Waits for the next model: belongs into benchmarks/, with base-single.onnx and sr1-single.onnx in benchmarks/weights/ (experts.sh trains them, export.py writes them).
+//
+//   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
+import { readFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { float32, precondition, sessionNetwork } from '@ediffi/core';
+import { ortNode } from '@ediffi/backends/ort-node';
+import { bootstrap, featuresOf, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf } from 'ediffi';
+import { mean, publish, table } from './lib/science.mjs';
+
+const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
+const [seeds, steps] = [Number(values.seeds), Number(values.steps)];
+const KINDS = ['judge', 'clip-image'];
+const weights = new URL('weights/', import.meta.url);
+
+const backend = ortNode({ threads: 2 });
+const model = await loadEdiffi({ backend });
+const { judge, set } = await loadJudge({ backend });
+const image = model.parts.imageEncoder;
+const card = JSON.parse(readFileSync(new URL('../packages/model/card.json', import.meta.url), 'utf8'));
+
+/** The network that went on from the experts' parent over all noise levels, for as many samples as all experts of the stage together. */
+async function single(name) {
+  const { sigmaData, sigmaMin, sigmaMax, cNoise: noise } = card.stages.find((stage) => name.startsWith(stage.name));
+  const session = await backend.load(new Uint8Array(readFileSync(new URL(`${name}.onnx`, weights))));
+  return precondition(sessionNetwork(session), { sigmaData, sigmaMin, sigmaMax, noise });
+}
+const [base, sr1] = [await single('base-single'), await single('sr1-single')];
+const [oneBase, oneSr1] = [{ high: base, middle: base, low: base }, { 'sr1-high': sr1, 'sr1-low': sr1 }];
+const ROWS = [
+  { name: 'A: none', experts: { ...oneBase, ...oneSr1 } },
+  { name: 'B: two in super-resolution', experts: oneBase },
+  { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
+  { name: 'D: and three in the base', experts: {} },
+];
+
+const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: set.real[kind].width, data: [...set.real[kind].data, ...set.again[kind].data] }]));
+const rows = [];
+for (const { name, experts } of ROWS) {
+  const painter = model.with({ experts });
+  const features = Object.fromEntries(KINDS.map((kind) => [kind, []]));
+  const named = [];
+  for (let seed = 0; seed < seeds; seed++) {
+    for (const [i, scene] of set.scenes.entries()) {
+      const { tensor } = await painter.generate(scene.caption, { seed: 100_000 * seed + i, steps });
+      const picture = float32(tensor.data, [1, ...tensor.shape]);
+      const seen = await featuresOf([picture], judge, image);
+      for (const kind of KINDS) features[kind].push(seen[kind].data);
+      if (scene.asked.object?.length === 1) named.push(judged(judge, await judge.look(picture), scene.asked).object);
+    }
+  }
+  if (Object.keys(experts).length) await painter.dispose();
+  rows.push({ name, features, named });
+  process.stderr.write('.');
+}
+process.stderr.write('\n');
+await model.dispose();
+await judge.dispose();
+await backend.dispose();
+
+/** Fréchet distance of some pictures of a row. */
+const far = Object.fromEntries(KINDS.map((kind) => [kind, frechetFrom(momentsOf(real[kind]))]));
+const distance = (row, kind, chosen) => far[kind](momentsOf({ width: real[kind].width, data: Float64Array.from(chosen.flatMap((i) => [...row.features[kind][i]])) }));
+const count = seeds * set.scenes.length;
+const all = Array.from({ length: count }, (_, i) => i);
+const DRAWS = 200;
+const found = rows.map((row) => {
+  const better = (kind) => bootstrap(count, (chosen) => distance(rows[0], kind, chosen) - distance(row, kind, chosen), { draws: DRAWS });
+  return { name: row.name, named: mean(row.named), ...Object.fromEntries(KINDS.map((kind) => [kind, { frechet: distance(row, kind, all), better: row === rows[0] ? undefined : better(kind) }])) };
+});
+const gain = (b) => (b ? `${b.value.toFixed(2)} (${b.low.toFixed(2)}–${b.high.toFixed(2)})` : '–');
+const markdown = `${table(
+  ['experts', 'Fréchet distance, judge’s features', 'better than A by', 'the same, CLIP’s features', 'better than A by', 'object of one'],
+  found.map((row) => [row.name, row.judge.frechet.toFixed(2), gain(row.judge.better), row['clip-image'].frechet.toFixed(2), gain(row['clip-image'].better), row.named.text]),
+)}
+
+${count} pictures per row, ${steps} steps, 256 × 256 pixels, the same captions and seeds in every row, against ${2 * set.scenes.length} real pictures of the same scenes; intervals by paired bootstrap, ${DRAWS} draws.`;
+console.log(markdown);
+if (values.save) publish('experts', markdown, { seeds, steps, rows: found });
