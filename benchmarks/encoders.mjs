@@ -26,6 +26,7 @@ function among(chosen) {
 }
 
 const rows = [];
+const sets = [];
 for (const [captions, chosen] of Object.entries(LENGTHS)) {
   const part = among(chosen);
   for (const encoders of SETS) {
@@ -35,6 +36,8 @@ for (const [captions, chosen] of Object.entries(LENGTHS)) {
     rows.push({ captions, encoders, ...step.value });
     process.stderr.write('.');
   }
+  const { pictures, features } = rows.at(-1);
+  sets.push(`${pictures} captions of ${captions} (Fréchet distance of real pictures ${features.judge.frechetOfReal.toFixed(1)})`);
 }
 await model.dispose();
 await judge.dispose();
@@ -48,6 +51,6 @@ const markdown = `${table(
   rows.map((row) => [row.captions, row.encoders.join(' + ') || 'none', number(row.features.judge.frechet, 1), number(row.clipScore, 3), ...asked.map((question) => share(row.shown[question]))]),
 )}
 
-${Object.keys(LENGTHS).map((captions) => `${rows.find((row) => row.captions === captions).pictures} captions of ${captions} (Fréchet distance of real pictures ${rows.find((row) => row.captions === captions).features.judge.frechetOfReal.toFixed(1)})`).join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
+${sets.join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
 console.log(markdown);
 if (values.save) publish('encoders', markdown, { count, steps, median, rows });

@@ -31,7 +31,7 @@ from unet import CLIP_LENGTH, T5_LENGTH, edm_loss, network_for
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
 UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
-GLYPH_SIGMA = 5.0
+GLYPH_SIGMA = 5.0  # see glyph_weights
 GLYPH_NOISE = (0.5, 1.0)  # mean and std of ln σ of signs under --glyphs: at less noise letters are seen, at more not even the board is
 SIGMAS = (0.1, 0.3, 0.7, 1.5, 3.5, 10.0)  # where validation looks
 
@@ -274,6 +274,8 @@ if __name__ == "__main__":
     parser.add_argument("--check-every", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
+    if args.glyphs > 1 and args.name.startswith("sr"):
+        parser.error("--glyphs is for the base: its noise levels are not those of a residual")
     args.run.mkdir(parents=True, exist_ok=True)
     if args.workers == 1:
         run_worker(0, args, 0)

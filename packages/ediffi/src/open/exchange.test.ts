@@ -16,18 +16,18 @@ const settings = { seed: 3, steps: 6, width: 64, height: 64 };
 
 describe('an expert of an opened model, exchanged', () => {
   it.each([
-    ['ε, PNDM', 'sd15', 'unet', {}, undefined],
-    ['ε, Euler', 'sd15', 'unet', {}, { _class_name: 'EulerDiscreteScheduler', beta_schedule: 'scaled_linear', beta_start: 0.00085, beta_end: 0.012 }],
-    ['v', 'sd15', 'unet', { prediction_type: 'v_prediction' }, undefined],
-    ['flow', 'sd3', 'transformer', {}, undefined],
-  ] as const)('%s: the model’s own denoiser in its place paints the same picture', async (_, family, name, change, scheduler) => {
+    ['ε, PNDM', 'sd15', 'unet', {}, undefined, 1],
+    ['ε, Euler', 'sd15', 'unet', {}, { _class_name: 'EulerDiscreteScheduler', beta_schedule: 'scaled_linear', beta_start: 0.00085, beta_end: 0.012 }, 1],
+    ['v', 'sd15', 'unet', { prediction_type: 'v_prediction' }, undefined, 2], // D is turned back into v by a division by σ: with AVX-512 five of 12288 values are 2 off
+    ['flow', 'sd3', 'transformer', {}, undefined, 1],
+  ] as const)('%s: the model’s own denoiser in its place paints the same picture', async (_, family, name, change, scheduler, most) => {
     const pipeline = await open(family, {}, { 'scheduler/scheduler_config.json': await json(family, 'scheduler/scheduler_config.json', (c) => ({ ...c, ...change })) });
     const calls: number[] = [];
     const variant = pipeline.with({ experts: { [name]: counted(pipeline.parts.base.denoiser, calls) } });
     const options = { ...settings, ...(scheduler && { scheduler }) };
     const [own, other] = [await pipeline.generate(prompt, options), await variant.generate(prompt, options)];
     expect(calls.length).toBeGreaterThanOrEqual(settings.steps);
-    expect(gap(own.data, other.data)).toBeLessThanOrEqual(2); // D is turned back into v by a division by σ: with AVX-512 five of 12288 values are 2 off
+    expect(gap(own.data, other.data)).toBeLessThanOrEqual(most);
     expect(gap((await variant.generate('a bowl of apples', options)).data, own.data)).toBeGreaterThan(8);
     await variant.dispose();
     await pipeline.dispose();

@@ -7,9 +7,9 @@
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { float32, precondition, sessionNetwork } from '@ediffi/core';
+import { float32, floats, precondition, sessionNetwork } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
-import { bootstrap, featuresOf, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf } from 'ediffi';
+import { bootstrap, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf } from 'ediffi';
 import { mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
@@ -48,9 +48,10 @@ for (const { name, experts } of ROWS) {
     for (const [i, scene] of set.scenes.entries()) {
       const { tensor } = await painter.generate(scene.caption, { seed: 100_000 * seed + i, steps });
       const picture = float32(tensor.data, [1, ...tensor.shape]);
-      const seen = await featuresOf([picture], judge, image);
-      for (const kind of KINDS) features[kind].push(seen[kind].data);
-      if (scene.asked.object?.length === 1) named.push(judged(judge, await judge.look(picture), scene.asked).object);
+      const verdicts = await judge.look(picture);
+      features.judge.push(verdicts.features);
+      features['clip-image'].push(await floats((await image.encode(picture)).pooled));
+      if (scene.asked.object?.length === 1) named.push(judged(judge, verdicts, scene.asked).object);
     }
   }
   if (Object.keys(experts).length) await painter.dispose();
