@@ -47,7 +47,7 @@ inChromium('the embedded model in Chromium', () => {
     expect(pixels.length).toBe(data.length);
     expect(furthest(data, pixels)).toBeLessThanOrEqual(2);
     expect(files).toContain('weights/base-high.onnx');
-    expect(experts).toEqual(['high', 'middle', 'low', 'sr1', 'sr2']);
+    expect(experts).toEqual(['high', 'middle', 'low', 'sr1-high', 'sr1-low', 'sr2']);
     expect(await tab.evaluate((prompt) => page.abort(prompt), PROMPT)).toBe('Error: enough');
     expect((await paintIn(tab)).pixels).toEqual(pixels); // works afterwards, and gives the same bytes again
     await tab.close();

@@ -105,7 +105,7 @@ inChromium('the playground', () => {
     await page.waitForFunction(() => /Painted|Not painted/.test(document.querySelector('#status')!.textContent!), undefined, { timeout: 55_000 });
     const tasks = tasksOf(await browser.stopTracing());
     expect(await page.textContent('#status')).toMatch(/^Painted in .* wasm, 1 thread/);
-    expect(await page.locator('#timeline li').allTextContents()).toEqual([expect.stringMatching(/^high \d/), expect.stringMatching(/^middle \d/), expect.stringMatching(/^low \d/), expect.stringMatching(/^sr1 \d/), expect.stringMatching(/^sr2 \d/)]);
+    expect(await page.locator('#timeline li').allTextContents()).toEqual([expect.stringMatching(/^high \d/), expect.stringMatching(/^middle \d/), expect.stringMatching(/^low \d/), expect.stringMatching(/^sr1-high \d/), expect.stringMatching(/^sr1-low \d/), expect.stringMatching(/^sr2 \d/)]);
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
     expect(await page.evaluate(() => [...document.querySelectorAll<HTMLCanvasElement>('#canvas, #picture')].map(({ width, height }) => [width, height]))).toEqual([[256, 256], [256, 256]]);
     const { data } = decodePng(new Uint8Array(readFileSync((await download.path())!)));

@@ -1,6 +1,7 @@
 """Checkpoints → plain ONNX graphs (fp16 weights behind Cast, fp32 arithmetic) and card.json.
 
     python export.py --run DIR --out ..          # DIR: encoders/*.pt, base-*.pt, sr*.pt, classifier.pt
+    python export.py --run DIR --parents base sr1                # keeps the experts' parents in parents/, for resume.py
     python export.py --random --out DIR          # random weights of the same shapes, for development
 
 Nothing about regions or maps is in the graphs: the SDK adds that to any export.
@@ -15,6 +16,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from safetensors.torch import save_file
 
 import classifier
 import tokenizer_files
@@ -22,6 +24,8 @@ from encoders import ClipImage, ClipText, T5Encoder
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for
 
 OPSET = 18
+PARENTS = Path(__file__).parent / "parents"  # of the experts, float16: not part of the model, for whoever trains on
+ENCODERS = ("t5", "clip-text", "clip-image")
 
 
 def conditioning(batch):
@@ -133,9 +137,15 @@ if __name__ == "__main__":
     parser.add_argument("--random", action="store_true")
     parser.add_argument("--card", type=Path, default=Path(__file__).parent / "card-source.json")
     parser.add_argument("--tokenizers", type=Path, default=Path(__file__).parent.parent / "tokenizers")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="+", help="graphs to write anew; the others stay as they are in --out")
+    parser.add_argument("--parents", nargs="+", default=[], metavar="NAME")
     a = parser.parse_args()
+    for name in a.parents:
+        weights = torch.load(a.run / f"{name}.pt", map_location="cpu")
+        save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, PARENTS / f"{name}.safetensors")
+    if a.out is None:
+        parser.exit()
     torch.manual_seed(0)
     card = json.loads(a.card.read_text())
     weights = a.out / "weights"

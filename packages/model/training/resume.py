@@ -1,9 +1,9 @@
-"""Committed ONNX weights → the checkpoints that training goes on from, where the run that made them is gone.
+"""Committed weights → the checkpoints that training goes on from, where the run that made them is gone.
 
-    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1.pt and base.pt, the experts' mean
+    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1-*.pt, sr2.pt; and the experts' parents base.pt, sr1.pt
 
 The values are the float16 ones of the files. A graph of random weights, exported the same way, tells which initializer is
-which parameter. The experts are children of one parent, trained briefly: the mean of their weights is a start for the next parent.
+which parameter. The parents are not part of the model; export.py keeps them in parents/.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 import onnx
 import torch
 from onnx import numpy_helper
+from safetensors.torch import load_file
 
 import tokenizer_files
-from export import export, networks, randomize
+from export import ENCODERS, PARENTS, export, networks, randomize
 
 
 def initializers(path):
@@ -62,11 +63,11 @@ if __name__ == "__main__":
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
     a = parser.parse_args()
     (a.run / "encoders").mkdir(parents=True, exist_ok=True)
-    experts = []
-    for name, network in networks(None, json.loads(a.card.read_text()), tokenizer_files.load(a.tokenizers)).items():
+    card = json.loads(a.card.read_text())
+    card.pop("evaluation", None)  # the judge's normalizations are fused in its file
+    for name, network in networks(None, card, tokenizer_files.load(a.tokenizers)).items():
         state = state_of(randomize(network), name, a.weights / f"{name}.onnx")
-        torch.save(state, a.run / (f"{name}.pt" if "base" in name or name.startswith("sr") else f"encoders/{name}.pt"))
-        if name.startswith("base"):
-            experts.append(state)
+        torch.save(state, a.run / (f"encoders/{name}.pt" if name in ENCODERS else f"{name}.pt"))
         print(name, len(state), "tensors", flush=True)
-    torch.save({k: sum(e[k] for e in experts) / len(experts) for k in experts[0]}, a.run / "base.pt")
+    for path in PARENTS.glob("*.safetensors"):
+        torch.save({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}, a.run / f"{path.stem}.pt")

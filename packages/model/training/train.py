@@ -115,7 +115,7 @@ def glyph_weights(written, sigma, weight, size):
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
     with_image = (rng.random(n) >= DROP["image"]) & drop
     pictures, whole, captions, written = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
-    weigh = args.glyphs > 1 and sigma is None
+    weigh = sigma is None and args.glyphs > 1
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
         if weigh:

@@ -161,8 +161,8 @@ class UNet(nn.Module):
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
-    def forward(self, x, levels, t5, clip, clip_pooled, clip_image):
-        embedding, context, mask = self.conditioning(levels, t5, clip, clip_pooled, clip_image)
+    def forward(self, x, embedding, context, mask):
+        """x [B,inputs,H,W]; the rest is what `conditioning` gives → [B,outputs,H,W]."""
         h = self.input(x)
         skips = []
         for i, blocks in enumerate(self.down):
@@ -192,10 +192,10 @@ class Base(nn.Module):
         self.net = UNet(inputs=3 * patch**2, outputs=3 * patch**2, **options)
 
     def forward(self, sample, c_noise, t5, clip, clip_pooled, clip_image):
+        conditions = self.net.conditioning([c_noise], t5, clip, clip_pooled, clip_image)
         if self.patch == 1:
-            return self.net(sample, [c_noise], t5, clip, clip_pooled, clip_image)
-        h = self.net(F.pixel_unshuffle(sample, self.patch), [c_noise], t5, clip, clip_pooled, clip_image)
-        return F.pixel_shuffle(h, self.patch)
+            return self.net(sample, *conditions)
+        return F.pixel_shuffle(self.net(F.pixel_unshuffle(sample, self.patch), *conditions), self.patch)
 
 
 class SuperResolution(nn.Module):
@@ -218,11 +218,10 @@ class SuperResolution(nn.Module):
     def forward(self, sample, c_noise, low_res, augmentation, t5, clip, clip_pooled, clip_image):
         low = low_res if self.beside == 1 else F.pixel_unshuffle(low_res, self.beside)
         x = torch.cat([F.pixel_unshuffle(sample, 4), low], 1)
-        levels = [c_noise, augmentation * 10]
-        h = self.net(x, levels, t5, clip, clip_pooled, clip_image)
+        conditions = self.net.conditioning([c_noise, augmentation * 10], t5, clip, clip_pooled, clip_image)
+        h = self.net(x, *conditions)
         if self.bypass is not None:
-            embedding = self.net.conditioning(levels, t5, clip, clip_pooled, clip_image)[0]
-            h = h + self.bypass(x) * self.strength(embedding)[:, :, None, None]
+            h = h + self.bypass(x) * self.strength(conditions[0])[:, :, None, None]
         return F.pixel_shuffle(h, 4)
 
 
@@ -233,7 +232,7 @@ def network_for(name):
             return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
         return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))
     if name.startswith("sr1"):
-        return SuperResolution(factor=4, channels=(64, 96, 128), bypass=WORLD_NAME == "signs")
+        return SuperResolution(factor=4, channels=(64, 96, 128), bypass=True)
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
         return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
     return Base(channels=(64, 128, 192))

@@ -1,5 +1,5 @@
-"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, tiny (the committed
-model's), signs (tiny and signs) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
+"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, signs (the committed
+model's), tiny (the same without signs: the judge's) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
@@ -52,7 +52,7 @@ STYLES = {  # style: (art set, words before, words after)
     "neon": ("noto", ["a neon sign of", "a glowing neon picture of"], "neon style"),
 }
 WORLDS = {
-    "tiny": {  # the committed model's
+    "tiny": {
         "objects": ["cat", "panda", "fox", "frog", "penguin", "pig", "apple", "banana", "mushroom", "sunflower", "tree",
                     "car", "rocket", "house", "star", "heart"],
         "colorable": ["apple", "car", "house", "star", "heart"],
@@ -66,8 +66,8 @@ WORLDS = {
         "kinds": {"one": 0.52, "two": 0.28, "sign": 0.15, "empty": 0.05},
     },
 }
-WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}  # the next model's: in training
-WORLD_NAME = os.environ.get("EDIFFI_WORLD", "tiny")
+WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}
+WORLD_NAME = os.environ.get("EDIFFI_WORLD", "signs")
 WORLD = WORLDS[WORLD_NAME]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
             ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled

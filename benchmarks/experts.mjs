@@ -2,7 +2,7 @@
 // A no experts, B two in the first super-resolution stage, C besides a high-noise expert in the base, D three in the base.
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
-// Waits for the next model: belongs into benchmarks/, with base-single.onnx and sr1-single.onnx in benchmarks/weights/ (experts.sh trains them, export.py writes them).
+// Not run yet: it needs base-single.onnx and sr1-single.onnx in benchmarks/weights/, networks that saw as many scenes as all experts of their stage together (training/experts.sh trains them).
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
 import { readFileSync } from 'node:fs';

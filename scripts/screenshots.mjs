@@ -1,0 +1,54 @@
+// The playground's pictures in README and docs: a visitor paints two phrases and looks at the result, in light, in dark and on a phone.
+//   node scripts/screenshots.mjs      writes docs/images/playground{,-dark,-phone}.png; needs the build and Chromium
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { ensureChromium, findChromium } from './chromium.mjs';
+import { buildPlayground } from './playground.mjs';
+import { serve } from './serve.mjs';
+
+const images = fileURLToPath(new URL('../docs/images/', import.meta.url));
+const found = ensureChromium();
+if (found.fail ?? found.skip) throw new Error(found.fail ?? found.skip);
+const folder = mkdtempSync(join(tmpdir(), 'ediffi-screens-'));
+await buildPlayground(folder);
+const server = await serve({ '/': { folder } }, { isolated: true });
+const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'], env: { ...process.env, LD_PRELOAD: '' } });
+const page = await (await browser.newContext({ viewport: { width: 1240, height: 1000 } })).newPage();
+await page.goto(`${server.url}/index.html`);
+await page.waitForSelector('body[data-ready]');
+
+async function place(...words) {
+  for (const text of words) await page.locator('#words button', { hasText: new RegExp(`^${text}$`) }).click();
+  await page.click('#add-layer');
+}
+/** Horizontal strokes, in shares of the canvas. */
+async function strokes(x0, x1, ...ys) {
+  const box = await page.locator('#canvas').boundingBox();
+  for (const y of ys) {
+    await page.mouse.move(box.x + x0 * box.width, box.y + y * box.height);
+    await page.mouse.down();
+    await page.mouse.move(box.x + x1 * box.width, box.y + y * box.height, { steps: 8 });
+    await page.mouse.up();
+  }
+}
+
+await page.fill('#prompt', '');
+await page.locator('#prompt').pressSequentially('a red car on the beach');
+await page.locator('#brush-size').fill('80');
+await place('red', 'car');
+await strokes(0.6, 0.9, 0.45, 0.65);
+await place('beach');
+await strokes(0.02, 0.36, 0.25, 0.45, 0.65, 0.85);
+await page.click('#go');
+await page.waitForFunction(() => /Painted|Not painted/.test(document.querySelector('#status').textContent), undefined, { timeout: 120_000 });
+for (const [name, theme, width] of [['playground', 'light', 1240], ['playground-dark', 'dark', 1240], ['playground-phone', 'light', 390]]) {
+  await page.setViewportSize({ width, height: 1000 });
+  await page.evaluate((value) => (document.documentElement.dataset.theme = value), theme);
+  await page.screenshot({ path: join(images, `${name}.png`), fullPage: true });
+}
+await browser.close();
+await server.close();
+rmSync(folder, { recursive: true, force: true });
