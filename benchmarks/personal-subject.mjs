@@ -1,8 +1,9 @@
 // A personal subject (DreamBooth, arXiv 2208.12242; LoRA, arXiv 2106.09685): which expert has to learn it, how strong, and what else changes.
 //
 //   node benchmarks/personal-subject.mjs [--steps 15] [--sheet out/personal.png] [--save]
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { loadBase } from 'ediffi';
+import { loadBase, pictureOf, resized, rgbaOf, tensorOf } from 'ediffi';
 import { importExample } from './lib/example.mjs';
 import { distance, mean, publish, table } from './lib/science.mjs';
 import { writeSheet } from './lib/sheet.mjs';
@@ -13,10 +14,9 @@ const SUBJECT = ['a robot in the snow', 'a robot on the beach', 'a robot in spac
 const OTHERS = ['a cat on grass', 'a red car on the beach', 'a mushroom in the forest', 'a penguin in the snow', 'a rocket in space', 'a yellow star on a blue background'];
 const WAYS = [['without', 0, []], ['all three experts, weight 1', 1, ['high', 'middle', 'low']], ['all three, weight 0.5', 0.5, ['high', 'middle', 'low']], ['high alone', 1, ['high']], ['middle alone', 1, ['middle']], ['low alone', 1, ['low']], ['high and middle', 1, ['high', 'middle']]];
 
-const { likeness, robot } = await importExample('personal-subject');
+const { likeness, main, robot } = await importExample('personal-subject');
 
 const rows = [];
-const pictures = [];
 for (const [way, weight, experts] of WAYS) {
   const model = await loadBase({ loras: await robot(weight, experts) });
   const paint = async (prompts) => {
@@ -26,7 +26,6 @@ for (const [way, weight, experts] of WAYS) {
   };
   const [subject, others] = [await paint(SUBJECT), await paint(OTHERS)];
   rows.push({ way, like: mean(await likeness(model, subject)), others });
-  pictures.push(...subject);
   await model.dispose();
   process.stderr.write('.');
 }
@@ -36,4 +35,13 @@ const markdown = `${table(['LoRA in', 'likeness to the subject, CLIP image', 'ch
 ${SUBJECT.length} and ${OTHERS.length} pictures per row, ${steps} steps.`;
 console.log(markdown);
 if (values.save) publish('personal-subject', markdown, { steps, rows: rows.map(({ way, like }, i) => ({ way, like, changed: changed[i] })) });
-if (values.sheet) writeSheet(values.sheet, pictures, { columns: SUBJECT.length });
+if (values.sheet) {
+  const shown = [1, 2, 3, 4, 5, 6].map((i) => readFileSync(new URL(`../examples/personal-subject/subject/${i}.png`, import.meta.url)));
+  const { pictures } = await main(['a robot in the snow', 'a robot on the beach', 'a robot on a green background', 'a robot in space']);
+  const rgb = (png) => {
+    const { width, height, data } = rgbaOf(pictureOf(resized(tensorOf(png, 'picture'), 256, 256)), 'picture');
+    return { width, height, data: data.filter((_, i) => i % 4 < 3) };
+  };
+  const blank = { width: 256, height: 256, data: new Uint8Array(3 * 256 ** 2).fill(255) };
+  writeSheet(values.sheet, [...shown.map(rgb), blank, blank, ...pictures], { columns: 8, gap: 4, shrink: 2 });
+}
