@@ -3,7 +3,7 @@
 //   node benchmarks/personal-subject.mjs [--steps 15] [--sheet out/personal.png] [--save]
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { loadBase, pictureOf, resized, rgbaOf, tensorOf } from 'ediffi';
+import { loadBase, pictureOf, resized, tensorOf } from 'ediffi';
 import { importExample } from './lib/example.mjs';
 import { distance, mean, publish, table } from './lib/science.mjs';
 import { writeSheet } from './lib/sheet.mjs';
@@ -38,10 +38,6 @@ if (values.save) publish('personal-subject', markdown, { steps, rows: rows.map((
 if (values.sheet) {
   const shown = [1, 2, 3, 4, 5, 6].map((i) => readFileSync(new URL(`../examples/personal-subject/subject/${i}.png`, import.meta.url)));
   const { pictures } = await main(['a robot in the snow', 'a robot on the beach', 'a robot on a green background', 'a robot in space']);
-  const rgb = (png) => {
-    const { width, height, data } = rgbaOf(pictureOf(resized(tensorOf(png, 'picture'), 256, 256)), 'picture');
-    return { width, height, data: data.filter((_, i) => i % 4 < 3) };
-  };
   const blank = { width: 256, height: 256, data: new Uint8Array(3 * 256 ** 2).fill(255) };
-  writeSheet(values.sheet, [...shown.map(rgb), blank, blank, ...pictures], { columns: 8, gap: 4, shrink: 2 });
+  writeSheet(values.sheet, [...shown.map((png) => pictureOf(resized(tensorOf(png, 'picture'), 256, 256))), blank, blank, ...pictures], { columns: 8, gap: 4, shrink: 2 });
 }

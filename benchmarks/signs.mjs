@@ -14,7 +14,7 @@ import { writeSheet } from './lib/sheet.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '80' }, steps: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' }, guidance: { type: 'string' }, pictures: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [count, steps, seed] = [values.count, values.steps, values.seed].map(Number);
-const guidance = values.guidance && Number(values.guidance); // the model's own where none is given
+const guided = values.guidance === undefined ? {} : { guidance: Number(values.guidance) }; // the model's own where none is given
 const SHOWN = 20; // of each row, on the sheet
 const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
 const ENGLISH = ['CAT', 'STOP', 'OPEN', 'SEA', 'HI', 'STAR', 'ZOO', 'NO', 'TEA', 'FOX', 'CAFE', 'RED', 'A', 'YES', 'TREE', 'GO', 'BUS', 'HELP', 'X', 'SKY'];
@@ -57,7 +57,7 @@ const pictures = [];
 for (const encoders of SETS) {
   const found = [];
   for (const [i, prompt] of prompts.entries()) {
-    const picture = await model.generate(prompt, { seed: seed * 1000 + i, steps, encoders, ...(guidance && { guidance }) });
+    const picture = await model.generate(prompt, { seed: seed * 1000 + i, steps, encoders, ...guided });
     const got = await reader.read(picture);
     found.push({ prompt, word: words[i], got, unseen: i % 2 === 0 });
     if (i < SHOWN) pictures.push(picture);
@@ -78,5 +78,5 @@ const markdown = `${table(
 ${count} prompts per row, none picked, ${steps} steps, 256 × 256 pixels. The reader is PP-OCRv4.`;
 console.log(markdown);
 console.log(rows[0].found.map(({ word, got }) => `${word}:${got}`).join(' '));
-if (values.save) publish('signs', markdown, { count, steps, seed, rows });
-if (values.sheet) writeSheet(values.sheet, pictures, { columns: SHOWN / 2, shrink: 2 });
+if (values.save) publish('signs', markdown, { count, steps, seed, ...guided, rows });
+if (values.sheet) writeSheet(values.sheet, pictures, { columns: Math.min(count, SHOWN) / 2, shrink: 2 });

@@ -3,13 +3,13 @@ import { build, type BuildOptions, type BuildResult } from 'esbuild';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium, type Browser } from 'playwright-core';
 import { describe } from 'vitest';
 import { browserSources, packageSources } from '../scripts/browser-sources.mjs';
 import { findChromium } from '../scripts/chromium.mjs';
 
+export { launch } from '../scripts/chromium.mjs';
+
 const root = fileURLToPath(new URL('..', import.meta.url));
-const QUIET = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 /** Flags for WebGPU on a software adapter. */
 export const SOFTWARE_GPU = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
 
@@ -22,12 +22,6 @@ export const MODEL = join(root, 'packages/model');
 export function inChromium(name: string, body: () => void): void {
   if (findChromium()) describe(name, body);
   else describe.skip(`${name} (no Chromium or Chrome here: node scripts/chromium.mjs)`, body);
-}
-
-/** Starts Chromium without a window. */
-export async function launch(flags: readonly string[] = []): Promise<Browser> {
-  const { LD_PRELOAD: _, ...env } = process.env;
-  return chromium.launch({ executablePath: findChromium()!, headless: true, args: [...QUIET, ...flags], env: env as Record<string, string> });
 }
 
 /** A page's script with everything it imports, from the sources of the packages as a browser gets them. */

@@ -6,7 +6,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { encodePng, loadEdiffi, pictureOf, resized, rgbaOf, tensorOf } from '../packages/ediffi/dist/index.js';
+import { encodePng, loadEdiffi, pictureOf, resized, tensorOf } from '../packages/ediffi/dist/index.js';
 
 const SEED = 7; // for every picture: none was picked
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -28,7 +28,7 @@ function sideBySide(...inputs) {
   const height = Math.max(...inputs.map((input) => tensorOf(input, 'picture').shape[2]));
   const pictures = inputs.map((input) => {
     const tensor = tensorOf(input, 'picture');
-    return rgbaOf(pictureOf(resized(tensor, height, Math.round((tensor.shape[3] * height) / tensor.shape[2]))), 'picture');
+    return pictureOf(resized(tensor, height, Math.round((tensor.shape[3] * height) / tensor.shape[2])));
   });
   const gap = 4;
   const width = pictures.reduce((sum, picture) => sum + picture.width + gap, -gap);

@@ -4,8 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
-import { ensureChromium, findChromium } from './chromium.mjs';
+import { ensureChromium, launch } from './chromium.mjs';
 import { buildPlayground } from './playground.mjs';
 import { serve } from './serve.mjs';
 
@@ -15,7 +14,7 @@ if (found.fail ?? found.skip) throw new Error(found.fail ?? found.skip);
 const folder = mkdtempSync(join(tmpdir(), 'ediffi-screens-'));
 await buildPlayground(folder);
 const server = await serve({ '/': { folder } }, { isolated: true });
-const browser = await chromium.launch({ executablePath: findChromium(), args: ['--no-sandbox'], env: { ...process.env, LD_PRELOAD: '' } });
+const browser = await launch();
 const page = await (await browser.newContext({ viewport: { width: 1240, height: 1000 } })).newPage();
 await page.goto(`${server.url}/index.html`);
 await page.waitForSelector('body[data-ready]');

@@ -141,6 +141,8 @@ if __name__ == "__main__":
     parser.add_argument("--only", nargs="+", help="graphs to write anew; the others stay as they are in --out")
     parser.add_argument("--parents", nargs="+", default=[], metavar="NAME")
     a = parser.parse_args()
+    if a.out is None and not a.parents:
+        parser.error("--out or --parents: nothing would be written")
     for name in a.parents:
         weights = torch.load(a.run / f"{name}.pt", map_location="cpu")
         save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, PARENTS / f"{name}.safetensors")
