@@ -27,7 +27,7 @@ import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
 from super_resolution import residual_batch
-from unet import CLIP_LENGTH, T5_LENGTH, edm_loss, network_for
+from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
 UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
@@ -47,19 +47,28 @@ class Conditioner:
     @torch.no_grad()
     def __call__(self, captions, pictures, rng, drop, with_image=None):
         """`with_image` [B] bool: which rows keep the picture; drawn here when absent. `drop`: independent dropout of the rest."""
-        t5_ids = pad_ids([self.tokenizers[0].encode(c).ids for c in captions], T5_LENGTH, T5_END)
-        clip_ids = pad_ids([self.tokenizers[1].encode(c).ids for c in captions], CLIP_LENGTH, CLIP_END)
-        t5 = self.t5(t5_ids.to(self.device))
-        clip, pooled = self.clip(clip_ids.to(self.device))
-        image = self.image(pictures) if pictures is not None else torch.zeros_like(pooled)
+        n = len(captions)
+        with_t5, with_clip, shown = np.ones(n, bool), np.ones(n, bool), np.full(n, pictures is not None)
         if drop:
-            keep = lambda name: torch.from_numpy(rng.random(len(captions)) >= DROP[name]).float().to(self.device)
+            keep = lambda name: rng.random(n) >= DROP[name]
             some = keep("all")
-            shown = keep("image") if with_image is None else torch.from_numpy(with_image).float().to(self.device)
-            with_clip, with_t5, with_image = keep("clip") * some, keep("t5") * some, shown * some
-            t5, clip = t5 * with_t5[:, None, None], clip * with_clip[:, None, None]
-            pooled, image = pooled * with_clip[:, None], image * with_image[:, None]
-        return t5, clip, pooled, image
+            shown &= some & (keep("image") if with_image is None else with_image)
+            with_clip, with_t5 = keep("clip") & some, keep("t5") & some
+        ids = lambda tokenizer, rows, length, end: pad_ids([tokenizer.encode(captions[i]).ids for i in rows], length, end).to(self.device)
+        (t5,) = encoded(with_t5, lambda rows: [self.t5(ids(self.tokenizers[0], rows, T5_LENGTH, T5_END))], [(T5_LENGTH, TEXT_WIDTH)])
+        clip, pooled = encoded(with_clip, lambda rows: self.clip(ids(self.tokenizers[1], rows, CLIP_LENGTH, CLIP_END)), [(CLIP_LENGTH, TEXT_WIDTH), (TEXT_WIDTH,)])
+        (image,) = encoded(shown, lambda rows: [self.image(pictures[rows])], [(TEXT_WIDTH,)])
+        return tuple(x.to(self.device) for x in (t5, clip, pooled, image))
+
+
+def encoded(present, encode, shapes):
+    """Zeros [B, *shape] for each shape, and in the rows that are present what `encode(rows)` gives: nothing is encoded to be dropped."""
+    out = [torch.zeros(len(present), *shape) for shape in shapes]
+    rows = np.flatnonzero(present)
+    if len(rows):
+        for x, values in zip(out, encode(rows)):
+            x[rows] = values.to(x)
+    return out
 
 
 def sample_sigma(rng, n, mean, std, interval):
@@ -161,7 +170,7 @@ def run_worker(rank, args, port):
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
     torch.manual_seed(1)
     network = network_for(args.name).to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), args.rate, betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(network.parameters(), args.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     seen, spent, steps = 0, 0.0, 0
     checkpoint = args.run / f"{args.name}.ckpt"
