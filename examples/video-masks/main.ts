@@ -46,7 +46,7 @@ async function film(ediffi: Cascade, way: Way, frames: number, steps: number, st
 /** Mean change from frame to frame, of 255, where neither frame has the object; and how far the centre of red lies from the region's centre, of the width. */
 function measured(frames: readonly GeneratedImage[]): { change: number; miss: number } {
   let [changes, counted, miss] = [0, 0, 0];
-  const at = (i: number): HostTensor => masksAt(frames.length === 1 ? 0 : i / (frames.length - 1), 0.3).inside; // a margin around the object
+  const around = frames.map((_, i) => masksAt(frames.length === 1 ? 0 : i / (frames.length - 1), 0.3).inside); // the object with a margin
   frames.forEach(({ width, height, data }, i) => {
     const before = frames[i - 1];
     let [red, x, y] = [0, 0, 0];
@@ -55,7 +55,7 @@ function measured(frames: readonly GeneratedImage[]): { change: number; miss: nu
       const cell = Math.floor((row * GRID) / height) * GRID + Math.floor((column * GRID) / width);
       const excess = Math.max(0, data[3 * p]! - Math.max(data[3 * p + 1]!, data[3 * p + 2]!) - 20);
       [red, x, y] = [red + excess, x + excess * (column + 0.5), y + excess * (row + 0.5)];
-      if (!before || at(i).data[cell]! > 0 || at(i - 1).data[cell]! > 0) continue;
+      if (!before || around[i]!.data[cell]! > 0 || around[i - 1]!.data[cell]! > 0) continue;
       for (let c = 0; c < 3; c++) changes += Math.abs(data[3 * p + c]! - before.data[3 * p + c]!) / 3;
       counted++;
     }

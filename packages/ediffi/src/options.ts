@@ -14,17 +14,11 @@ export type Prompt = string | Readonly<Record<string, string>>;
  */
 export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale; readonly embedded?: number } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
 
-/** What a painted phrase does outside its own mask. */
-export interface OutsideOption {
-  /** Weight of each phrase outside its mask, −1 to 0: below 0 it is kept away from there, so that it follows the mask more closely. Default 0, the paper's rule. */
-  readonly outside?: number;
-}
-
-/** A coloured canvas or masks, as an alternative to a ready-made PaintWithWords. */
+/** A coloured canvas or masks, as an alternative to a ready-made PaintWithWords; `strength` and `outside` are the model's own unless given. */
 export type Paint =
   | PaintWithWords
-  | ({ readonly canvas: PictureInput; readonly colors: Readonly<Record<string, PaintedPhrase>> } & PaintOptions & CanvasOptions & OutsideOption)
-  | ({ readonly regions: readonly Region[] } & PaintOptions & OutsideOption);
+  | ({ readonly canvas: PictureInput; readonly colors: Readonly<Record<string, PaintedPhrase>> } & PaintOptions & CanvasOptions)
+  | ({ readonly regions: readonly Region[] } & PaintOptions);
 
 /** A reference picture whose look is taken over through the CLIP image slot. */
 export interface Style {

@@ -1,4 +1,4 @@
-import { float32, zeros, type Denoiser } from '@ediffi/core';
+import { float32, zeros, type Denoiser, type PaintOptions, type PaintWithWords } from '@ediffi/core';
 import { describe, expect, it } from 'vitest';
 import { planCalls } from './plan.js';
 import { resolvePaint, resolveSeeds, resolveSize, resolveStage } from './resolve.js';
@@ -49,11 +49,13 @@ describe('seeds, sizes, paint', () => {
     expect(() => resolveSize(base, 4, { width: 100 })).toThrow(/a multiple of 16, such as 96/);
   });
 
-  it('outside keeps a phrase away from where it is not painted', () => {
+  it('paint has the model’s own strength and weight outside, unless told', () => {
     const mask = float32([1, 0.25], [1, 2]);
     const spans = [{ start: 0, end: 3, column: 1 }];
-    const map = (outside: number): number[] => [...resolvePaint({ regions: [{ phrase: 'cat', mask }], outside }).map('cat', spans, 1, 2, 2)];
-    expect(map(0)).toEqual([0, 1, 0, 0.25]);
-    expect(map(-1)).toEqual([0, 1, 0, -0.75]);
+    const made = (options: PaintOptions): PaintWithWords => resolvePaint({ regions: [{ phrase: 'cat', mask }], ...options }, { paint: 0.8, outside: -1 });
+    expect([...made({}).map('cat', spans, 1, 2, 2)]).toEqual([0, 1, 0, -0.75]);
+    expect([...made({ outside: 0 }).map('cat', spans, 1, 2, 2)]).toEqual([0, 1, 0, 0.25]);
+    expect([made({}).strength(1), made({ strength: 0.5 }).strength(1)]).toEqual([0.8 * Math.LN2, 0.5 * Math.LN2]);
+    expect(resolvePaint({ regions: [{ phrase: 'cat', mask }] }).outside).toBe(0);
   });
 });

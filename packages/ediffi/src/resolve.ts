@@ -1,6 +1,6 @@
 import {
-  checkSigma, finiteNumber, float32, guided, integer, OptionError, PaintWithWords, SigmaRangeError, thresholded,
-  type Denoise, type Denoiser, type GuidanceScale, type GuidedCondition, type HostTensor, type Instrumentation, type Region, type Tensor, type Threshold,
+  checkSigma, finiteNumber, guided, integer, OptionError, PaintWithWords, SigmaRangeError, thresholded,
+  type Denoise, type Denoiser, type GuidanceScale, type GuidedCondition, type HostTensor, type Instrumentation, type Tensor, type Threshold,
 } from '@ediffi/core';
 import type { Noise, SigmaRange, Solver, Step } from '@ediffi/sampler';
 import { grids, named, solvers } from './names.js';
@@ -135,12 +135,8 @@ export function resolveSize(base: BaseStage, factor: number, options: { readonly
 /** PaintWithWords from whatever form it was given in. Throws ShapeError, OptionError or PictureError. */
 export function resolvePaint(paint: Paint, defaults: { readonly paint?: number; readonly outside?: number } = {}): PaintWithWords {
   if (paint instanceof PaintWithWords || 'map' in paint) return paint as PaintWithWords;
-  const options = { ...(defaults.paint !== undefined && { strength: defaults.paint }), ...paint };
-  const outside = finiteNumber('paint outside', paint.outside ?? defaults.outside ?? 0, -1, 0);
-  const made = 'regions' in paint ? new PaintWithWords(paint.regions, options) : PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
-  if (outside === 0) return made;
-  const away = made.regions.map((region): Region => ({ ...region, mask: float32(region.mask.data.map((v) => 1 - v), region.mask.shape), weight: outside * Math.abs(region.weight ?? 1) }));
-  return new PaintWithWords([...made.regions, ...away], options);
+  const options = { ...(defaults.paint !== undefined && { strength: defaults.paint }), ...(defaults.outside !== undefined && { outside: defaults.outside }), ...paint };
+  return 'regions' in paint ? new PaintWithWords(paint.regions, options) : PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
 }
 
 /** The picture to start from, its mask and how much of the schedule to run. Throws OptionError, ShapeError or PictureError. */

@@ -20,11 +20,12 @@ import torch.nn.functional as F
 
 import world
 from backgrounds import BACKGROUNDS, paint_backgrounds
+from encoders import autocast
 from vocabulary import HUES, WORLD
 
 SIZE, WIDTH = 64, 64
 LABELS = {
-    "object": WORLD["objects"], "color": ["own", *HUES], "background": BACKGROUNDS, "style": list(WORLD["styles"]),
+    "object": WORLD["objects"], "color": list(HUES), "background": BACKGROUNDS, "style": list(WORLD["styles"]),
     "count": ["0", "1", "2"], "place": list(world.PLACES),
 }
 NOT_ASKED = -100  # cross_entropy's ignore_index
@@ -33,13 +34,13 @@ NOT_ASKED = -100  # cross_entropy's ignore_index
 class Classifier(nn.Module):
     """pixel_values [B,3,64,64] in −1..1 → features [B,64] and logits by question. "object" shares its weight among the objects of the scene."""
 
-    def __init__(self, channels=(24, 48, 96, 128)):
+    def __init__(self, channels=(32, 64, 128, 160)):
         super().__init__()
         conv = lambda i, o, stride: nn.Sequential(nn.Conv2d(i, o, 3, stride, 1, bias=False), nn.BatchNorm2d(o), nn.ReLU())
         steps = []
         for i, o in zip((3, *channels), channels):
             steps += [conv(i, o, 2), conv(o, o, 1)]
-        self.body = nn.Sequential(*steps)  # [B, 128, 4, 4]
+        self.body = nn.Sequential(*steps)  # [B, 160, 4, 4]
         self.features = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * 16, WIDTH), nn.LayerNorm(WIDTH))
         self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, len(words)) for name, words in LABELS.items()})
 
@@ -60,7 +61,7 @@ OUTPUTS = ["features", *LABELS]
 
 
 def targets(scenes):
-    """{question: labels}; what cannot be asked of a picture (the colour of one of two objects) is NOT_ASKED."""
+    """{question: labels}; what cannot be asked of a picture (the colour of one of two objects, or of one in its own colours) is NOT_ASKED."""
     objects = torch.zeros(len(scenes), len(LABELS["object"]))
     for row, scene in zip(objects, scenes):
         for name, _ in scene["objects"]:
@@ -69,7 +70,7 @@ def targets(scenes):
     of = lambda ask: torch.tensor([ask(scene) for scene in scenes])
     return {
         "object": objects,
-        "color": of(lambda s: LABELS["color"].index(s["objects"][0][1] or "own") if one(s) else NOT_ASKED),
+        "color": of(lambda s: LABELS["color"].index(s["objects"][0][1]) if one(s) and s["objects"][0][1] else NOT_ASKED),
         "background": of(lambda s: LABELS["background"].index(s["background"])),
         "style": of(lambda s: LABELS["style"].index(s["style"])),
         "count": of(lambda s: len(s["objects"])),
@@ -154,7 +155,9 @@ if __name__ == "__main__":
         for group in optimizer.param_groups:
             group["lr"] = a.rate * min(1, (steps + 1) / 100) * 0.5 * (1 + math.cos(math.pi * spent / end))
         pictures, truth = train.batch(a.batch)
-        loss = loss_of(dict(zip(OUTPUTS, model(vary(pictures, train.rng).contiguous(memory_format=torch.channels_last)))), truth)
+        with autocast(torch.device("cpu")):
+            outputs = model(vary(pictures, train.rng).contiguous(memory_format=torch.channels_last))
+        loss = loss_of({k: v.float() for k, v in zip(OUTPUTS, outputs)}, truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -1,6 +1,6 @@
 """The evaluation set: held-out captions, what a picture of each must show, and features of real pictures, for `ediffi evaluate`.
 
-    python evaluation.py --sprites sprites.pkl --run DIR --out ../evaluation/scenes.json     # DIR: classifier.pt, encoders/clip-image.pt
+    python evaluation.py --sprites sprites.pkl --run DIR --out ../evaluation/scenes.json     # DIR: encoders/clip-image.pt; the judge is ../weights/classifier.onnx
 
 Scenes come from a seed of their own; the pairs held out of training are among them. Every scene is painted twice by the renderer (`real`, `again`):
 the distance between the two is what a perfect model would get; the judge's right answers on them are its ceiling.
@@ -13,12 +13,13 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 import torch.nn.functional as F
 
 import world
 from backgrounds import paint_backgrounds
-from classifier import LABELS, OUTPUTS, Classifier
+from classifier import LABELS, OUTPUTS
 from encoders import ClipImage, to_pixels
 from vocabulary import HELD_OUT, SCENES, WORLD
 
@@ -53,7 +54,8 @@ def right(logits, scenes):
             hit = set(all_wanted) <= set(ranked[: len(all_wanted)])
             names = [question]
             if question == "object":
-                names = [f"object of {'one' if len(all_wanted) == 1 else 'two'}"] + ["object of a held-out pair"] * scene["heldOut"]
+                number = f"object of {'one' if len(all_wanted) == 1 else 'two'}"
+                names = [number] + ["object of a held-out pair", f"{number}, held-out pair"] * scene["heldOut"]
             for name in names:
                 hits.setdefault(name, []).append(hit)
     return {name: round(float(np.mean(values)), 4) for name, values in hits.items()}
@@ -63,6 +65,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sprites", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--judge", type=Path, default=Path(__file__).parent.parent / "weights/classifier.onnx")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=256)
     parser.add_argument("--seed", type=int, default=5001)
@@ -80,17 +83,15 @@ if __name__ == "__main__":
             caption = world.caption(rng, scene)
             kept.append({"caption": caption, "asked": asked(scene, caption), "heldOut": held})
             scenes.append(scene)
-    judge = Classifier()
-    judge.load_state_dict(torch.load(a.run / "classifier.pt"))
-    judge.eval()
+    judge = onnxruntime.InferenceSession(a.judge)
     image = ClipImage()
     image.load_state_dict(torch.load(a.run / "encoders/clip-image.pt"))
     image.eval()
     sets, shares = {}, []
     for name in ("real", "again"):
         pictures = to_pixels(np.stack([painter.render(rng, scene) for scene in scenes]))
+        outputs = {k: torch.from_numpy(v) for k, v in zip(OUTPUTS, judge.run(OUTPUTS, {"pixel_values": pictures.numpy()}))}
         with torch.no_grad():
-            outputs = dict(zip(OUTPUTS, judge(pictures)))
             sets[name] = {"judge": packed(outputs["features"]), "clip-image": packed(image(F.avg_pool2d(pictures, 2)))}
         shares.append(right(outputs, kept))
     ceiling = {k: round((shares[0][k] + shares[1][k]) / 2, 4) for k in shares[0]}

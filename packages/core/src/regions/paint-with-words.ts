@@ -15,6 +15,11 @@ import { regionStrength, type StrengthOptions } from './strength.js';
 export interface PaintOptions extends StrengthOptions {
   /** What the graph multiplies the strength with: 'max' (the paper) or 'std' of the scores. Fixed when the graph is loaded. */
   readonly statistic?: 'max' | 'std';
+  /**
+   * Weight of a painted phrase where it is not painted, −1 to 0, times that of its region: below 0 it is kept away from there, so that an object follows its
+   * mask though nothing else is painted. Default 0, the paper's rule.
+   */
+  readonly outside?: number;
 }
 
 /**
@@ -33,9 +38,10 @@ export interface PaintOptions extends StrengthOptions {
 export class PaintWithWords {
   readonly regions: readonly Region[];
   readonly statistic: 'max' | 'std';
+  readonly outside: number;
   readonly #strength: (sigma: number) => number;
 
-  /** Throws ShapeError for a mask that is empty or not `[H, W]`, OptionError for values outside 0…1 or a strength that is no number. */
+  /** Throws ShapeError for a mask that is empty or not `[H, W]`, OptionError for values outside 0…1, an `outside` outside −1…0 or a strength that is no number. */
   constructor(regions: readonly Region[], options: PaintOptions = {}) {
     if (!regions.length) throw new OptionError('regions', '[]', 'at least one region');
     for (const { phrase, mask, weight } of regions) {
@@ -46,6 +52,7 @@ export class PaintWithWords {
     if (options.statistic !== undefined && options.statistic !== 'max' && options.statistic !== 'std') throw new OptionError('paint statistic', options.statistic, "'max' or 'std'");
     this.regions = regions;
     this.statistic = options.statistic ?? 'max';
+    this.outside = finiteNumber('paint outside', options.outside ?? 0, -1, 0);
     this.#strength = regionStrength(options);
   }
 
@@ -75,18 +82,26 @@ export class PaintWithWords {
    */
   map(prompt: string, spans: readonly TokenSpan[], height: number, width: number, length: number): Float32Array {
     const out = new Float32Array(height * width * length);
+    const put = (column: number, i: number, value: number): void => {
+      const at = i * length + column;
+      if (Math.abs(value) > Math.abs(out[at]!)) out[at] = value;
+    };
+    const drawn = new Map<number, { readonly plane: Float32Array; weight: number }>(); // by column: where anything draws it, and how strongly at most
     for (const { phrase, occurrence, mask, weight = 1 } of this.regions) {
-      const columns = columnsOf(spans, findPhrase(prompt, phrase, occurrence));
       const [h = 1, w = 1] = mask.shape;
       const plane = resizePlane(mask.data, h, w, height, width);
-      for (const column of columns) {
-        for (let i = 0; i < plane.length; i++) {
-          const value = plane[i]! * weight;
-          const at = i * length + column;
-          if (Math.abs(value) > Math.abs(out[at]!)) out[at] = value;
-        }
+      for (const column of columnsOf(spans, findPhrase(prompt, phrase, occurrence))) {
+        plane.forEach((v, i) => put(column, i, v * weight));
+        if (weight <= 0) continue;
+        const all = drawn.get(column);
+        if (all) {
+          plane.forEach((v, i) => (all.plane[i] = Math.max(v, all.plane[i]!)));
+          all.weight = Math.max(weight, all.weight);
+        } else drawn.set(column, { plane: Float32Array.from(plane), weight });
       }
     }
+    if (this.outside === 0) return out;
+    for (const [column, { plane, weight }] of drawn) plane.forEach((v, i) => put(column, i, this.outside * weight * (1 - v)));
     return out;
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, resizePlanes, ShapeError, type Rgba, type TokenSpan } from '../index.js';
+import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, resizePlanes, ShapeError, type Region, type Rgba, type TokenSpan } from '../index.js';
 
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
   cases: { id: string; fn: string; args: { mode: string; size: number[]; antialias?: boolean; align_corners?: boolean }; in: { x: { data: number[]; shape: number[] } }; out: Record<string, { data: number[] }> }[];
@@ -75,6 +75,16 @@ describe('PaintWithWords', () => {
     const paint = new PaintWithWords([{ phrase: 'grass', mask: left, weight: -2 }, { phrase: 'grass', mask: full }]);
     const column = words.at(-1)!.column;
     expect([...paint.map(prompt, words, 4, 4, 10)].filter((_, i) => i % 10 === column).slice(0, 4)).toEqual([-2, -2, 1, 1]);
+  });
+  it('keeps phrases away from where nothing draws them, if told to', () => {
+    const column = words.at(-1)!.column;
+    const row = (regions: readonly Region[]): number[] => [...new PaintWithWords(regions, { outside: -0.5 }).map(prompt, words, 4, 4, 10)].filter((_, i) => i % 10 === column).slice(0, 4);
+    const right = float32([0, 0, 1, 1], [1, 4]);
+    expect(row([{ phrase: 'grass', mask: float32([1, 0.8, 0.25, 0], [1, 4]) }])).toEqual([1, Math.fround(0.8), -0.375, -0.5]);
+    expect(row([{ phrase: 'grass', mask: left, weight: 2 }])).toEqual([2, 2, -1, -1]);
+    expect(row([{ phrase: 'grass', mask: left }, { phrase: 'grass', mask: right, weight: 0.25 }])).toEqual([1, 1, 0.25, 0.25]); // drawn by two regions
+    expect(row([{ phrase: 'grass', mask: left, weight: -1 }])).toEqual([-1, -1, 0, 0]); // a phrase that is kept away is not kept away from everywhere
+    expect(() => new PaintWithWords([{ phrase: 'cat', mask: full }], { outside: 0.5 })).toThrow(/paint outside: expected a finite number from -1 to 0/);
   });
   it('refuses empty regions and illegal masks', () => {
     expect(() => new PaintWithWords([])).toThrow(OptionError);

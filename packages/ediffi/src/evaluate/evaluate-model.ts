@@ -39,10 +39,11 @@ export interface Evaluation {
   readonly shown: Readonly<Record<string, { readonly asked: number; readonly share: Estimate; readonly ceiling: number }>>;
 }
 
-/** Scenes with one object, with two, and with a pair held out of training, apart: the question "object" means little over all of them. */
+/** Scenes with one object, with two, and with an object on a background that was held out of its training pictures, apart: the question "object" means little over all of them. */
 function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] {
   const objects = scene.asked['object'];
-  const named = objects === undefined ? [] : [`object of ${objects.length === 1 ? 'one' : 'two'}`, ...(scene.heldOut ? ['object of a held-out pair'] : [])];
+  const number = objects && `object of ${objects.length === 1 ? 'one' : 'two'}`;
+  const named = number === undefined ? [] : [number, ...(scene.heldOut ? ['object of a held-out pair', `${number}, held-out pair`] : [])];
   return [...named, ...Object.keys(scene.asked).filter((question) => question !== 'object')];
 }
 

@@ -80,7 +80,7 @@ describe('evaluateModel', () => {
   it('of a model that paints what it is told finds everything right, and distance 0 to the real pictures', async () => {
     const { yields, value } = await finish(evaluateModel(painter(honest), createJudge(session(), card), set, { count: 4 }));
     expect(yields).toBe(4);
-    expect(Object.keys(value.shown).sort()).toEqual(['count', 'object of a held-out pair', 'object of one', 'object of two']);
+    expect(Object.keys(value.shown).sort()).toEqual(['count', 'object of a held-out pair', 'object of one', 'object of one, held-out pair', 'object of two']);
     for (const { share } of Object.values(value.shown)) expect(share).toEqual({ value: 1, low: 1, high: 1 });
     expect(value.shown['object of one']!.asked).toBe(3);
     expect(value.features.judge.frechet.value).toBeLessThan(1e-9);
