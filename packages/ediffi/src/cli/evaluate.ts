@@ -75,7 +75,7 @@ export function table(found: Evaluation): string {
     `CLIP score  ${found.clipScore.value.toFixed(3)} [${range(found.clipScore, 3)}]`,
     ...Object.entries(found.features).map(([kind, d]) => `${kind} features: Fréchet distance ${d.frechet.value.toFixed(2)} [${range(d.frechet, 2)}] (real pictures: ${d.frechetOfReal.toFixed(2)}), KID ${d.kid.toFixed(4)} (${d.kidOfReal.toFixed(4)})`),
     'seen by the judge:',
-    ...Object.entries(found.shown).map(([question, { asked, share, ceiling }]) => `  ${question.padEnd(26)} ${percent(share.value).padStart(5)} of ${asked} [${percent(share.low)} … ${percent(share.high)}]${Number.isFinite(ceiling) ? `, on real pictures ${percent(ceiling)}` : ''}`),
+    ...Object.entries(found.shown).map(([question, { asked, share, ceiling }]) => `  ${question.padEnd(31)} ${percent(share.value).padStart(5)} of ${asked} [${percent(share.low)} … ${percent(share.high)}]${Number.isFinite(ceiling) ? `, on real pictures ${percent(ceiling)}` : ''}`),
   ];
   return `${lines.join('\n')}\n`;
 }
