@@ -92,7 +92,7 @@ export class PaintWithWords {
       const plane = resizePlane(mask.data, h, w, height, width);
       for (const column of columnsOf(spans, findPhrase(prompt, phrase, occurrence))) {
         plane.forEach((v, i) => put(column, i, v * weight));
-        if (weight <= 0) continue;
+        if (this.outside === 0 || weight <= 0) continue;
         const all = drawn.get(column);
         if (all) {
           plane.forEach((v, i) => (all.plane[i] = Math.max(v, all.plane[i]!)));
@@ -100,7 +100,6 @@ export class PaintWithWords {
         } else drawn.set(column, { plane: Float32Array.from(plane), weight });
       }
     }
-    if (this.outside === 0) return out;
     for (const [column, { plane, weight }] of drawn) plane.forEach((v, i) => put(column, i, this.outside * weight * (1 - v)));
     return out;
   }
