@@ -2,10 +2,12 @@
 // A no experts, B two in the first super-resolution stage, C besides a high-noise expert in the base, D three in the base.
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
-// Not run yet: it needs base-single.onnx and sr1-single.onnx in benchmarks/weights/, networks that saw as many scenes as all experts of their stage together (training/experts.sh trains them).
+// The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
+// their stage together (training/experts.sh). Rows whose network is not there are left out.
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { float32, floats, precondition, sessionNetwork } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
@@ -26,16 +28,23 @@ const card = JSON.parse(readFileSync(new URL('../packages/model/card.json', impo
 /** The network that went on from the experts' parent over all noise levels, for as many samples as all experts of the stage together. */
 async function single(name) {
   const { sigmaData, sigmaMin, sigmaMax, cNoise: noise } = card.stages.find((stage) => name.startsWith(stage.name));
-  const session = await backend.load(new Uint8Array(readFileSync(new URL(`${name}.onnx`, weights))));
+  const session = await backend.load({ name, bytes: () => readFile(new URL(`${name}.onnx`, weights)) });
   return precondition(sessionNetwork(session), { sigmaData, sigmaMin, sigmaMax, noise });
 }
-const [base, sr1] = [await single('base-single'), await single('sr1-single')];
-const [oneBase, oneSr1] = [{ high: base, middle: base, low: base }, { 'sr1-high': sr1, 'sr1-low': sr1 }];
+const there = (name) => existsSync(new URL(`${name}.onnx`, weights));
+const base = there('base-single') && (await single('base-single'));
+const sr1 = await single('sr1-single');
+const oneSr1 = { 'sr1-high': sr1, 'sr1-low': sr1 };
 const ROWS = [
-  { name: 'A: none', experts: { ...oneBase, ...oneSr1 } },
-  { name: 'B: two in super-resolution', experts: oneBase },
-  { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
-  { name: 'D: and three in the base', experts: {} },
+  ...(base
+    ? [
+        { name: 'A: none', experts: { high: base, middle: base, low: base, ...oneSr1 } },
+        { name: 'B: two in super-resolution', experts: { high: base, middle: base, low: base } },
+        { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
+      ]
+    : []),
+  { name: 'three in the base alone', experts: oneSr1 },
+  { name: 'D: three in the base, two in super-resolution', experts: {} },
 ];
 
 const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: set.real[kind].width, data: [...set.real[kind].data, ...set.again[kind].data] }]));
@@ -75,7 +84,7 @@ const found = rows.map((row) => {
 });
 const gain = (b) => (b ? `${b.value.toFixed(2)} (${b.low.toFixed(2)}–${b.high.toFixed(2)})` : '–');
 const markdown = `${table(
-  ['experts', 'Fréchet distance, judge’s features', 'better than A by', 'the same, CLIP’s features', 'better than A by', 'object of one'],
+  ['experts', 'Fréchet distance, judge’s features', 'better than the first by', 'the same, CLIP’s features', 'better than the first by', 'object of one'],
   found.map((row) => [row.name, row.judge.frechet.toFixed(2), gain(row.judge.better), row['clip-image'].frechet.toFixed(2), gain(row['clip-image'].better), row.named.text]),
 )}
 
