@@ -9,9 +9,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { float32, floats, precondition, sessionNetwork } from '@ediffi/core';
+import { floats, precondition, sessionNetwork } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
-import { bootstrap, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf } from 'ediffi';
+import { bootstrap, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf, tensorOf } from 'ediffi';
 import { mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
@@ -31,8 +31,7 @@ async function single(name) {
   const session = await backend.load({ name, bytes: () => readFile(new URL(`${name}.onnx`, weights)) });
   return precondition(sessionNetwork(session), { sigmaData, sigmaMin, sigmaMax, noise });
 }
-const there = (name) => existsSync(new URL(`${name}.onnx`, weights));
-const base = there('base-single') && (await single('base-single'));
+const base = existsSync(new URL('base-single.onnx', weights)) && (await single('base-single'));
 const sr1 = await single('sr1-single');
 const oneSr1 = { 'sr1-high': sr1, 'sr1-low': sr1 };
 const ROWS = [
@@ -56,14 +55,14 @@ for (const { name, experts } of ROWS) {
   for (let seed = 0; seed < seeds; seed++) {
     for (const [i, scene] of set.scenes.entries()) {
       const { tensor } = await painter.generate(scene.caption, { seed: 100_000 * seed + i, steps });
-      const picture = float32(tensor.data, [1, ...tensor.shape]);
+      const picture = tensorOf(tensor, 'picture');
       const verdicts = await judge.look(picture);
       features.judge.push(verdicts.features);
       features['clip-image'].push(await floats((await image.encode(picture)).pooled));
       if (scene.asked.object?.length === 1) named.push(judged(judge, verdicts, scene.asked).object);
     }
   }
-  if (Object.keys(experts).length) await painter.dispose();
+  await painter.dispose(); // of what the variant loaded anew: not of the model
   rows.push({ name, features, named });
   process.stderr.write('.');
 }

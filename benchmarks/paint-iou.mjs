@@ -4,7 +4,7 @@
 //   node benchmarks/paint-iou.mjs [--prompts 12] [--seeds 4] [--steps 15] [--save]
 import { parseArgs } from 'node:util';
 import { float32 } from '@ediffi/core';
-import { judged, loadBase, loadJudge } from 'ediffi';
+import { judged, loadBase, loadJudge, tensorOf } from 'ediffi';
 import { foreground } from './lib/foreground.mjs';
 import { judge as clipOf, mean, publish, table } from './lib/science.mjs';
 
@@ -51,8 +51,7 @@ async function measured(picture, { box, prompt, kind }) {
     my += v * Math.floor(i / size);
   });
   const centre = Math.round(my / mass) * size + Math.round(mx / mass);
-  const { tensor } = picture;
-  const named = judged(judge, await judge.look(float32(tensor.data, [1, ...tensor.shape])), { object: [kind] }).object;
+  const named = judged(judge, await judge.look(tensorOf(picture.tensor, 'picture')), { object: [kind] }).object;
   return { iou: both / either, centred: mass > 0 && inside(box, centre), named, score: await clip.score(picture, prompt) };
 }
 

@@ -13,6 +13,9 @@ const GRID = 64; // edge of the masks
 /** Where the object shall be at time t of 0…1: from left to right on an arc. x and y in 0…1. */
 const path = (t: number): { x: number; y: number } => ({ x: 0.22 + 0.56 * t, y: 0.62 - 0.24 * Math.sin(Math.PI * t) });
 
+/** When frame i of `frames` is, 0…1. */
+const timeOf = (i: number, frames: number): number => (frames === 1 ? 0 : i / (frames - 1));
+
 /** The frame's masks `[64, 64]`: a disc with an edge of one pixel, and what it leaves. */
 function masksAt(t: number, radius = 0.21): { inside: HostTensor; outside: HostTensor } {
   const centre = path(t);
@@ -29,7 +32,7 @@ type Way = 'frame before, same noise' | 'same noise' | 'noise of its own';
 async function film(ediffi: Cascade, way: Way, frames: number, steps: number, strength: number): Promise<GeneratedImage[]> {
   const made: GeneratedImage[] = [];
   for (let i = 0; i < frames; i++) {
-    const { inside, outside } = masksAt(frames === 1 ? 0 : i / (frames - 1));
+    const { inside, outside } = masksAt(timeOf(i, frames));
     const before = made.at(-1);
     const options: GenerateOptions = {
       seed: way === 'noise of its own' ? 100 + i : 7,
@@ -46,7 +49,7 @@ async function film(ediffi: Cascade, way: Way, frames: number, steps: number, st
 /** Mean change from frame to frame, of 255, where neither frame has the object; and how far the centre of red lies from the region's centre, of the width. */
 function measured(frames: readonly GeneratedImage[]): { change: number; miss: number } {
   let [changes, counted, miss] = [0, 0, 0];
-  const around = frames.map((_, i) => masksAt(frames.length === 1 ? 0 : i / (frames.length - 1), 0.3).inside); // the object with a margin
+  const around = frames.map((_, i) => masksAt(timeOf(i, frames.length), 0.3).inside); // the object with a margin
   frames.forEach(({ width, height, data }, i) => {
     const before = frames[i - 1];
     let [red, x, y] = [0, 0, 0];
@@ -59,7 +62,7 @@ function measured(frames: readonly GeneratedImage[]): { change: number; miss: nu
       for (let c = 0; c < 3; c++) changes += Math.abs(data[3 * p + c]! - before.data[3 * p + c]!) / 3;
       counted++;
     }
-    const wanted = path(frames.length === 1 ? 0 : i / (frames.length - 1));
+    const wanted = path(timeOf(i, frames.length));
     miss += red === 0 ? 1 : Math.hypot(x / red / width - wanted.x, y / red / height - wanted.y);
   });
   return { change: changes / Math.max(1, counted), miss: miss / frames.length };

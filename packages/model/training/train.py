@@ -55,15 +55,15 @@ class Conditioner:
             shown &= some & (keep("image") if with_image is None else with_image)
             with_clip, with_t5 = keep("clip") & some, keep("t5") & some
         ids = lambda tokenizer, rows, length, end: pad_ids([tokenizer.encode(captions[i]).ids for i in rows], length, end).to(self.device)
-        (t5,) = encoded(with_t5, lambda rows: [self.t5(ids(self.tokenizers[0], rows, T5_LENGTH, T5_END))], [(T5_LENGTH, TEXT_WIDTH)])
-        clip, pooled = encoded(with_clip, lambda rows: self.clip(ids(self.tokenizers[1], rows, CLIP_LENGTH, CLIP_END)), [(CLIP_LENGTH, TEXT_WIDTH), (TEXT_WIDTH,)])
-        (image,) = encoded(shown, lambda rows: [self.image(pictures[rows])], [(TEXT_WIDTH,)])
-        return tuple(x.to(self.device) for x in (t5, clip, pooled, image))
+        (t5,) = encoded(with_t5, lambda rows: [self.t5(ids(self.tokenizers[0], rows, T5_LENGTH, T5_END))], [(T5_LENGTH, TEXT_WIDTH)], self.device)
+        clip, pooled = encoded(with_clip, lambda rows: self.clip(ids(self.tokenizers[1], rows, CLIP_LENGTH, CLIP_END)), [(CLIP_LENGTH, TEXT_WIDTH), (TEXT_WIDTH,)], self.device)
+        (image,) = encoded(shown, lambda rows: [self.image(pictures[rows])], [(TEXT_WIDTH,)], self.device)
+        return t5, clip, pooled, image
 
 
-def encoded(present, encode, shapes):
+def encoded(present, encode, shapes, device):
     """Zeros [B, *shape] for each shape, and in the rows that are present what `encode(rows)` gives: nothing is encoded to be dropped."""
-    out = [torch.zeros(len(present), *shape) for shape in shapes]
+    out = [torch.zeros(len(present), *shape, device=device) for shape in shapes]
     rows = np.flatnonzero(present)
     if len(rows):
         for x, values in zip(out, encode(rows)):
