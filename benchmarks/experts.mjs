@@ -1,5 +1,6 @@
 // Experts against a single model at equal training samples and equal cost of a picture (eDiff-I, arXiv 2211.01324, Table 1):
 // A no experts, B two in the first super-resolution stage, C besides a high-noise expert in the base, D three in the base.
+// Three networks look at the pictures: the judge at 64 pixels, CLIP at 32, and one that was trained on ImageNet at all 256 (training/imagenet.py).
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
 // The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
@@ -16,7 +17,7 @@ import { mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
 const [seeds, steps] = [Number(values.seeds), Number(values.steps)];
-const KINDS = ['judge', 'clip-image'];
+const KINDS = ['judge', 'clip-image', 'imagenet'];
 const weights = new URL('weights/', import.meta.url);
 
 const backend = ortNode({ threads: 2 });
@@ -24,6 +25,11 @@ const model = await loadEdiffi({ backend });
 const { judge, set } = await loadJudge({ backend });
 const image = model.parts.imageEncoder;
 const card = JSON.parse(readFileSync(new URL('../packages/model/card.json', import.meta.url), 'utf8'));
+
+const imagenet = await backend.load({ name: 'efficientnet-lite0', bytes: () => readFile(new URL('efficientnet-lite0.onnx', weights)) });
+const seen = JSON.parse(readFileSync(new URL('efficientnet-lite0.json', weights), 'utf8'));
+const unpacked = ({ width, base64 }) => ({ width, data: new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer) });
+if (set.scenes.some(({ caption }, i) => caption !== seen.captions[i])) throw new Error('benchmarks/weights/efficientnet-lite0.json is of another evaluation set: make it anew with packages/model/training/imagenet.py');
 
 /** The network that went on from the experts' parent over all noise levels, for as many samples as all experts of the stage together. */
 async function single(name) {
@@ -46,7 +52,8 @@ const ROWS = [
   { name: 'D: three in the base, two in super-resolution', experts: {} },
 ];
 
-const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: set.real[kind].width, data: [...set.real[kind].data, ...set.again[kind].data] }]));
+const [first, second] = [set.real, set.again].map((features, i) => ({ ...features, imagenet: unpacked(i ? seen.again : seen.real) }));
+const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: first[kind].width, data: [...first[kind].data, ...second[kind].data] }]));
 const rows = [];
 for (const { name, experts } of ROWS) {
   const painter = model.with({ experts });
@@ -59,6 +66,7 @@ for (const { name, experts } of ROWS) {
       const verdicts = await judge.look(picture);
       features.judge.push(verdicts.features);
       features['clip-image'].push(await floats((await image.encode(picture)).pooled));
+      features.imagenet.push(await floats((await imagenet.run({ pixel_values: picture })).features));
       if (scene.asked.object?.length === 1) named.push(judged(judge, verdicts, scene.asked).object);
     }
   }
@@ -69,6 +77,7 @@ for (const { name, experts } of ROWS) {
 process.stderr.write('\n');
 await model.dispose();
 await judge.dispose();
+await imagenet.dispose();
 await backend.dispose();
 
 /** Fréchet distance of some pictures of a row. */
@@ -82,11 +91,12 @@ const found = rows.map((row) => {
   return { name: row.name, named: mean(row.named), ...Object.fromEntries(KINDS.map((kind) => [kind, { frechet: distance(row, kind, all), better: row === rows[0] ? undefined : better(kind) }])) };
 });
 const gain = (b) => (b ? `${b.value.toFixed(2)} (${b.low.toFixed(2)}–${b.high.toFixed(2)})` : '–');
+const between = (a, b) => frechetFrom(momentsOf(a))(momentsOf(b)).toFixed(2);
 const markdown = `${table(
-  ['experts', 'Fréchet distance, judge’s features', 'better than the first by', 'the same, CLIP’s features', 'better than the first by', 'object of one'],
-  found.map((row) => [row.name, row.judge.frechet.toFixed(2), gain(row.judge.better), row['clip-image'].frechet.toFixed(2), gain(row['clip-image'].better), row.named.text]),
+  ['experts', ...['judge’s features, 64 px', 'CLIP’s, 32 px', 'ImageNet’s, 256 px'].flatMap((name) => [`Fréchet distance, ${name}`, 'better than the first by']), 'object of one'],
+  found.map((row) => [row.name, ...KINDS.flatMap((kind) => [row[kind].frechet.toFixed(2), gain(row[kind].better)]), row.named.text]),
 )}
 
-${count} pictures per row, ${steps} steps, 256 × 256 pixels, the same captions and seeds in every row, against ${2 * set.scenes.length} real pictures of the same scenes; intervals by paired bootstrap, ${DRAWS} draws.`;
+${count} pictures per row, ${steps} steps, 256 × 256 pixels, the same captions and seeds in every row, against ${2 * set.scenes.length} real pictures of the same scenes; intervals by paired bootstrap, ${DRAWS} draws. Between two sets of ${set.scenes.length} real pictures: ${KINDS.map((kind) => between(first[kind], second[kind])).join(', ')}; ImageNet’s features when one of them is shrunk to 128 pixels and enlarged again: ${between(first.imagenet, unpacked(seen.halved))}.`;
 console.log(markdown);
 if (values.save) publish('experts', markdown, { seeds, steps, rows: found });

@@ -40,6 +40,21 @@ def asked(scene, caption):
     return out
 
 
+def held_out_scenes(rng, count):
+    """(scenes, [{caption, asked, heldOut}]): what the model is asked to paint; one scene in four is kept for the pairs that were held out, which are rare."""
+    scenes, kept = [], []
+    while len(kept) < count:
+        scene = world.sample_scene(rng, held_out=())
+        if scene["kind"] == "sign":  # read by another judge: benchmarks/signs.mjs
+            continue
+        held = any((name, scene["background"]) in HELD_OUT for name, _ in scene["objects"])
+        if held or len(kept) % 4:
+            caption = world.caption(rng, scene)
+            kept.append({"caption": caption, "asked": asked(scene, caption), "heldOut": held})
+            scenes.append(scene)
+    return scenes, kept
+
+
 def packed(features):
     return {"width": features.shape[1], "base64": base64.b64encode(features.float().contiguous().numpy().tobytes()).decode()}
 
@@ -73,16 +88,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     rng = np.random.default_rng(a.seed)
     painter = world.Painter(pickle.loads(a.sprites.read_bytes()), paint_backgrounds(list(WORLD["styles"]), np.random.default_rng(a.seed), (1,)), 1)
-    scenes, kept = [], []
-    while len(kept) < a.count:
-        scene = world.sample_scene(rng, held_out=())
-        if scene["kind"] == "sign":  # read by another judge: benchmarks/signs.mjs
-            continue
-        held = any((name, scene["background"]) in HELD_OUT for name, _ in scene["objects"])
-        if held or len(kept) % 4:  # held-out pairs are rare: one scene in four is kept for them
-            caption = world.caption(rng, scene)
-            kept.append({"caption": caption, "asked": asked(scene, caption), "heldOut": held})
-            scenes.append(scene)
+    scenes, kept = held_out_scenes(rng, a.count)
     judge = onnxruntime.InferenceSession(a.judge)
     image = ClipImage()
     image.load_state_dict(torch.load(a.run / "encoders/clip-image.pt"))

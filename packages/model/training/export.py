@@ -45,6 +45,8 @@ def example(kind, batch=2):
         return {"input_ids": torch.tensor([[1, 40, 41, 2] + [0] * (CLIP_LENGTH - 4)] * batch)}
     if kind == "classifier":
         return {"pixel_values": torch.rand(batch, 3, classifier.SIZE, classifier.SIZE) * 2 - 1}
+    if kind == "imagenet":
+        return {"pixel_values": torch.rand(batch, 3, 256, 256) * 2 - 1}
     if kind == "clip-image":
         return {"pixel_values": torch.rand(batch, 3, 32, 32) * 2 - 1}
     if kind.startswith("base"):
@@ -56,7 +58,7 @@ def example(kind, batch=2):
     }
 
 
-OUTPUTS = {"t5": ["last_hidden_state"], "clip-text": ["last_hidden_state", "pooled"], "clip-image": ["image_embeds"], "classifier": classifier.OUTPUTS}
+OUTPUTS = {"t5": ["last_hidden_state"], "clip-text": ["last_hidden_state", "pooled"], "clip-image": ["image_embeds"], "classifier": classifier.OUTPUTS, "imagenet": ["features"]}
 
 
 def dynamic_axes(kind, names):

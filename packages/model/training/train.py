@@ -5,7 +5,7 @@
     python train.py sr1 --run DIR --data DATA128 --minutes 20
     python train.py sr2 --run DIR --data CROPS256 --minutes 50 --residual-scale 0.1
 
-EDM loss (arXiv 2206.00364), ln σ ~ N(mean, std²) truncated to --interval for an expert; AdamW, EMA, gradient clip;
+EDM loss (arXiv 2206.00364), ln σ ~ N(mean, std²) truncated to --interval for an expert; AdamW or Muon, EMA, gradient clip;
 bf16 autocast where the processor has it. --workers processes average their gradients (one thread each: on two cores faster and steadier than
 one process with two threads). A checkpoint is written every two minutes to RUN/NAME.ckpt; the EMA weights to RUN/NAME.pt.
 """
@@ -26,6 +26,7 @@ import torch.multiprocessing as multiprocessing
 import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
+from optimizer import Optimizer, summed
 from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
 
@@ -170,14 +171,14 @@ def run_worker(rank, args, port):
         distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
     torch.manual_seed(1)
     network = network_for(args.name).to(device).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(network.parameters(), args.rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    optimizer = Optimizer(network, args.rate, args.muon, rank, args.workers)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     seen, spent, steps = 0, 0.0, 0
     checkpoint = args.run / f"{args.name}.ckpt"
     if checkpoint.exists():
         saved = torch.load(checkpoint, map_location=device, weights_only=False)
         network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
+        optimizer.adam.load_state_dict(saved["optimizer"])
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
     elif args.parent:
         network.load_state_dict(torch.load(args.run / f"{args.parent}.pt", map_location=device))
@@ -199,7 +200,7 @@ def run_worker(rank, args, port):
 
     def save():
         if rank == 0:
-            state = dict(network=network.state_dict(), optimizer=optimizer.state_dict(), average=average, seen=seen, spent=time.time() - start, steps=steps)
+            state = dict(network=network.state_dict(), optimizer=optimizer.adam.state_dict(), average=average, seen=seen, spent=time.time() - start, steps=steps)
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").rename(checkpoint)
             torch.save({k: v.cpu().contiguous() for k, v in average.items()}, args.run / f"{args.name}.pt")
@@ -218,19 +219,15 @@ def run_worker(rank, args, port):
             distributed.broadcast(progress, 0)
         if progress >= 1:
             break
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(args, progress.item(), steps)
+        rate = learning_rate(args, progress.item(), steps)
         loss = batch_loss(args, network, data, conditioner, rng, share, device).mean()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         loss.backward()
         if args.workers > 1:
-            flat = torch.cat([p.grad.reshape(-1) for p in parameters])
-            distributed.all_reduce(flat)
-            flat /= args.workers
-            for p, g in zip(parameters, flat.split([p.numel() for p in parameters])):
-                p.grad.copy_(g.view_as(p))
+            for p, total in zip(parameters, summed([p.grad for p in parameters], args.workers)):
+                p.grad.copy_(total / args.workers)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
+        optimizer.step(rate)
         steps, seen = steps + 1, seen + args.batch
         if rank == 0:
             decay = min(args.ema, (steps + 1) / (steps + 10))
@@ -238,7 +235,7 @@ def run_worker(rank, args, port):
                 average[k].lerp_(v.to(average[k].dtype), 1 - decay) if v.is_floating_point() else average[k].copy_(v)
         window.append(loss.item())
         if steps % 100 == 0:
-            say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(optimizer.param_groups[0]["lr"], 6))
+            say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(rate, 6))
             window, logged = [], time.time()
         if time.time() - last_save > 120:
             save()
@@ -273,6 +270,7 @@ if __name__ == "__main__":
     parser.add_argument("--cuda", action="store_true")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--muon", action="store_true", help="Muon instead of AdamW for the inner matrices: optimizer.py")
     parser.add_argument("--warmup", type=int, default=200)
     parser.add_argument("--decay", type=float, default=0.35)
     parser.add_argument("--ema", type=float, default=0.999)

@@ -1,4 +1,4 @@
-import { ModelError, type Abort } from '@ediffi/core';
+import { floats, ModelError, type Abort } from '@ediffi/core';
 import type { GenerateOptions } from '../options.js';
 import type { Pipeline } from '../pipeline.js';
 import { bootstrap, type Estimate } from './bootstrap.js';
@@ -7,7 +7,7 @@ import { clipScores } from './clip-score.js';
 import { frechetFrom, momentsOf, type Features } from './frechet.js';
 import { judged, type Judge } from './judge.js';
 import { kid } from './kid.js';
-import { asBatch, featuresOf, rowsAt } from './pictures.js';
+import { asBatch, rowsAt } from './pictures.js';
 import type { EvaluationSet } from './scenes.js';
 
 /** Options of evaluateModel. `count` captions drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate. */
@@ -61,10 +61,11 @@ export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: Eval
   for (const [i, row] of chosen.entries()) {
     const scene = set.scenes[row]!;
     const picture = asBatch((await pipeline.generate(scene.caption, { ...options.paint, ...call, seed: seed + i })).tensor);
-    const seen = await featuresOf([picture], judge, image, call);
-    for (const kind of ['judge', 'clip-image'] as const) painted[kind].push(...Array.from(seen[kind].data));
+    const verdicts = await judge.look(picture, call);
+    painted.judge.push(...verdicts.features);
+    painted['clip-image'].push(...(await floats((await image.encode(picture, call)).pooled!)));
     scores.push(...(await clipScores(picture, [scene.caption], { text, image }, call)));
-    const right = judged(judge, await judge.look(picture, call), scene.asked);
+    const right = judged(judge, verdicts, scene.asked);
     for (const question of questionsOf(scene)) hits.set(question, [...(hits.get(question) ?? []), Number(right[question.startsWith('object') ? 'object' : question])]);
     yield { done: i + 1, count };
   }

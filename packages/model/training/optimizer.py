@@ -1,0 +1,50 @@
+"""AdamW, or with `muon` Muon for the inner matrices and AdamW for the rest: embeddings, first and last convolution, norms, biases.
+
+Muon (K. Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes the momentum of a matrix orthogonal before the step, scaled here as in arXiv 2502.16982,
+so that AdamW's learning rate and weight decay hold. What it is worth: README.md, "Muon".
+"""
+
+import torch
+import torch.distributed as distributed
+
+
+class Optimizer:
+    """Each worker orthogonalises its share of the matrices; Muon's momentum, the memory of twenty steps, is not part of a checkpoint."""
+
+    def __init__(self, network, rate, muon=False, rank=0, workers=1):
+        inner = [muon and p.ndim in (2, 4) and not name.startswith(("net.input", "net.output")) for name, p in network.named_parameters()]
+        parameters = list(network.parameters())
+        self.plain = [p for p, is_inner in zip(parameters, inner) if not is_inner]
+        self.matrices = [p for p, is_inner in zip(parameters, inner) if is_inner]
+        self.workers = workers
+        self.adam = torch.optim.AdamW(self.plain, rate, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+        self.mine = {i: torch.nn.Parameter(p.detach().reshape(len(p), -1).clone()) for i, p in enumerate(self.matrices) if i % workers == rank}
+        self.muon = torch.optim.Muon(list(self.mine.values()), rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw") if self.mine else None
+
+    def zero_grad(self):
+        for p in [*self.plain, *self.matrices]:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self, rate):
+        self.adam.param_groups[0]["lr"] = rate
+        self.adam.step()
+        if self.muon is None:
+            return
+        self.muon.param_groups[0]["lr"] = rate
+        for i, flat in self.mine.items():
+            flat.copy_(self.matrices[i].reshape(flat.shape))
+            flat.grad = self.matrices[i].grad.reshape(flat.shape)
+        self.muon.step()
+        stepped = [self.mine[i].reshape(p.shape) if i in self.mine else torch.zeros_like(p) for i, p in enumerate(self.matrices)]
+        for p, new in zip(self.matrices, summed(stepped, self.workers)):
+            p.copy_(new)
+
+
+def summed(tensors, workers):
+    """The sum of each tensor over all workers, in one message."""
+    if workers == 1:
+        return tensors
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    distributed.all_reduce(flat)
+    return [part.view(t.shape) for part, t in zip(flat.split([t.numel() for t in tensors]), tensors)]
