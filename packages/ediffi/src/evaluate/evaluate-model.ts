@@ -59,6 +59,7 @@ export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: Eval
   const scores: number[] = [];
   const hits = new Map<string, number[]>();
   for (const [i, row] of chosen.entries()) {
+    signal?.throwIfAborted();
     const scene = set.scenes[row]!;
     const picture = asBatch((await pipeline.generate(scene.caption, { ...options.paint, ...call, seed: seed + i })).tensor);
     const verdicts = await judge.look(picture, call);
