@@ -4,10 +4,10 @@
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
 // The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
-// their stage together (training/experts.sh). Rows whose network is not there are left out.
+// their stage together (packages/model/training/README.md, "Version 0.4").
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { floats, precondition, sessionNetwork } from '@ediffi/core';
@@ -37,17 +37,13 @@ async function single(name) {
   const session = await backend.load({ name, bytes: () => readFile(new URL(`${name}.onnx`, weights)) });
   return precondition(sessionNetwork(session), { sigmaData, sigmaMin, sigmaMax, noise });
 }
-const base = existsSync(new URL('base-single.onnx', weights)) && (await single('base-single'));
+const base = await single('base-single');
 const sr1 = await single('sr1-single');
 const oneSr1 = { 'sr1-high': sr1, 'sr1-low': sr1 };
 const ROWS = [
-  ...(base
-    ? [
-        { name: 'A: none', experts: { high: base, middle: base, low: base, ...oneSr1 } },
-        { name: 'B: two in super-resolution', experts: { high: base, middle: base, low: base } },
-        { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
-      ]
-    : []),
+  { name: 'A: none', experts: { high: base, middle: base, low: base, ...oneSr1 } },
+  { name: 'B: two in super-resolution', experts: { high: base, middle: base, low: base } },
+  { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
   { name: 'three in the base alone', experts: oneSr1 },
   { name: 'D: three in the base, two in super-resolution', experts: {} },
 ];
