@@ -39,10 +39,11 @@ async function single(name) {
 }
 const base = await single('base-single');
 const sr1 = await single('sr1-single');
+const oneBase = { high: base, middle: base, low: base };
 const oneSr1 = { 'sr1-high': sr1, 'sr1-low': sr1 };
 const ROWS = [
-  { name: 'A: none', experts: { high: base, middle: base, low: base, ...oneSr1 } },
-  { name: 'B: two in super-resolution', experts: { high: base, middle: base, low: base } },
+  { name: 'A: none', experts: { ...oneBase, ...oneSr1 } },
+  { name: 'B: two in super-resolution', experts: oneBase },
   { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
   { name: 'three in the base alone', experts: oneSr1 },
   { name: 'D: three in the base, two in super-resolution', experts: {} },

