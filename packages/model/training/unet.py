@@ -10,12 +10,11 @@ tokens from the CLIP image embedding instead of one.
 """
 
 import math
+import os
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-
-from vocabulary import WORLD_NAME
 
 TEXT_WIDTH = 128  # width of every encoder's embedding
 T5_LENGTH, CLIP_LENGTH, IMAGE_TOKENS = 32, 24, 4
@@ -226,8 +225,8 @@ class SuperResolution(nn.Module):
 
 
 def network_for(name):
-    """The network of a graph by its name, base…, sr1…, sr2…, and by the world: the wide one has 64 px pictures, made on 2×2 patches."""
-    if WORLD_NAME == "wide":
+    """The network of a graph by its name, base…, sr1…, sr2…; $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
+    if os.environ.get("EDIFFI_NETWORK") == "large":
         if name.startswith("sr"):
             return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
         return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))

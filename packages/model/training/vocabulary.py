@@ -59,7 +59,7 @@ WORLDS = {
         "styles": {"3d": 0.46, "sketch": 0.18, "watercolor": 0.18, "neon": 0.18},
         "kinds": {"one": 0.68, "two": 0.26, "empty": 0.06},
     },
-    "wide": {  # everything; for a GPU
+    "wide": {  # everything
         "objects": list(OBJECTS),
         "colorable": ["car", "balloon", "heart", "book", "umbrella", "butterfly", "gift", "house", "star", "apple"],
         "styles": {"3d": 0.3, **{style: 0.1 for style in STYLES if style != "3d"}},
@@ -67,7 +67,6 @@ WORLDS = {
     },
 }
 WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}
-WORLD_NAME = os.environ.get("EDIFFI_WORLD", "signs")
-WORLD = WORLDS[WORLD_NAME]
+WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "signs")]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
             ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled
