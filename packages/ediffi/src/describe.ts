@@ -30,7 +30,7 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
   const planned = await planCalls(run);
   const { sigmaMin, sigmaMax } = rangeOf(stage);
   const s = isUpsampler(stage) ? stage.residualScale : 1;
-  const kind = isUpsampler(stage) ? `enlarges ${stage.factor} ×, augmentation ${stage.augmentation}` : `multiples of ${stage.multiple}`;
+  const kind = isUpsampler(stage) ? `enlarges ${stage.factor} ×${stage.optional ? ' (only when upscale names it)' : ''}, augmentation ${stage.augmentation}` : `multiples of ${stage.multiple}`;
   const guidance = typeof run.scale === 'function' ? 'function' : run.scale;
   const batch = guidance === 1 ? 'one row' : 'two rows (guidance)';
   const head = `${stage.name}  ${size.width} × ${size.height}, ${kind}; ${run.solverName} on ${run.gridName}, ${run.sigmas.length - 1} steps, guidance ${guidance}: ${batch} per call and picture`;

@@ -99,7 +99,7 @@ function stageOf(card: CardStage, model: Model, graphs: SharedLoads, options: Lo
     defaults,
     widths: Object.fromEntries(Object.entries(model.card.encoders).map(([encoder, { width }]) => [encoder, width])),
     parameters: Object.fromEntries(experts.map((expert) => [expert.name, files[expert.file]!.parameters])),
-    ...(card.factor === undefined ? { size: card.size!, multiple: card.multiple! } : { factor: card.factor, residualScale: card.residualScale!, augmentation: card.augmentation! }),
+    ...(card.factor === undefined ? { size: card.size!, multiple: card.multiple! } : { factor: card.factor, residualScale: card.residualScale!, augmentation: card.augmentation!, ...(card.optional && { optional: true }) }),
   } as Stage;
 }
 

@@ -93,7 +93,7 @@ export interface CommonOptions extends StageOptions {
   readonly frame?: FrameOptions;
   /** By name: settings of the super-resolution stages. */
   readonly stages?: Readonly<Record<string, StageOptions>>;
-  /** false: stop after the base stage; the name of a super-resolution stage: stop after that one. Default true: all stages. */
+  /** false: stop after the base stage; the name of a super-resolution stage: stop after that one. Default true: all stages but the optional ones (the embedded model's sr3, which makes 512 × 512 pixels). */
   readonly upscale?: boolean | string;
   /** Watch what the base stage looks at: shares per encoder, and heat maps per word. */
   readonly attention?: AttentionOptions;

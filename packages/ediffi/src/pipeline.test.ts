@@ -129,6 +129,18 @@ describe('Cascade', () => {
     await expect(cascade.generate('a cat', { upscale: 'sr3' })).rejects.toThrow(/upscale: expected true, false, sr1, sr2/);
   });
 
+  it('runs an optional stage, and those after it, only when it is named', async () => {
+    const cascade = new Cascade({ ...partsOf(toy(0.5)), upsamplers: [sr([]), { ...sr([]), name: 'sr2', optional: true }, { ...sr([]), name: 'sr3' }] });
+    const plans = await Promise.all([{}, { upscale: true }, { upscale: 'sr2' }, { upscale: 'sr3' }].map((options) => cascade.generate('a cat', { seed: 3, ...options })));
+    expect(plans.map(({ width, metadata }) => [width, metadata.plan])).toEqual([
+      [16, 'base: base 4; sr1: sr1 3'],
+      [16, 'base: base 4; sr1: sr1 3'],
+      [32, 'base: base 4; sr1: sr1 3; sr2: sr2 3'],
+      [64, 'base: base 4; sr1: sr1 3; sr2: sr2 3; sr3: sr3 3'],
+    ]);
+    expect(await cascade.describe({ measure: false })).toContain('sr2  32 × 32, enlarges 2 × (only when upscale names it)');
+  });
+
   it('keeps the picture below when the residual is nothing and no noise is added', async () => {
     const nothing: Denoiser = { ...toy(0), denoise: (x) => Promise.resolve(float32(new Float32Array(x.shape.reduce((a, b) => a * b, 1)), x.shape)) };
     const cascade = new Cascade({ ...partsOf(toy(0.5)), upsamplers: [{ ...sr([]), denoiser: nothing, augmentation: 0 }] });

@@ -7,7 +7,7 @@ import { tensorOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
 import { checkPaint, chosenEncoders, textsOf } from './prompts.js';
 import { resolveImage, resolvePaint, resolveSeeds, resolveSize, resolveStage, type StageRun } from './resolve.js';
-import type { BaseStage, FrameOptions } from './stage.js';
+import type { BaseStage, FrameOptions, Upsampler } from './stage.js';
 
 /** Everything a generation needs, checked. */
 export interface Request {
@@ -35,7 +35,7 @@ export function resolveRuns(parts: PipelineParts, options: GenerateOptions | Bat
   const odd = Object.keys(options).find((name) => !COMMON.includes(name));
   if (odd !== undefined) throw new OptionError('option', odd, `one of ${COMMON.join(', ')}`);
   const names = (parts.upsamplers ?? []).map((stage) => stage.name);
-  const upsamplers = (parts.upsamplers ?? []).slice(0, stagesUpTo(options.upscale ?? true, names));
+  const upsamplers = stagesUpTo(options.upscale ?? true, parts.upsamplers ?? []);
   const settings = options.stages ?? {};
   const unknown = Object.keys(settings).find((name) => name !== base.name && !names.includes(name));
   if (unknown !== undefined) throw new OptionError('stages', unknown, `some of ${[base.name, ...names].join(', ')}`);
@@ -75,11 +75,13 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
   return { texts, negative, seeds: resolveSeeds(options), ...(options.frame && { frame: options.frame }), ...(options.noise && { noise: options.noise }), ...(paint && { paint }), ...(style && { style }), ...(attention && { attention }), ...(controls && { controls }), ...(imagePrompt && { imagePrompt }), runs, ...source };
 }
 
-/** How many super-resolution stages run. */
-function stagesUpTo(upscale: boolean | string, names: readonly string[]): number {
-  if (typeof upscale === 'boolean') return upscale ? names.length : 0;
+/** The super-resolution stages that run. */
+function stagesUpTo(upscale: boolean | string, stages: readonly Upsampler[]): readonly Upsampler[] {
+  const names = stages.map((stage) => stage.name);
+  const optional = stages.findIndex((stage) => stage.optional);
+  if (typeof upscale === 'boolean') return upscale ? stages.slice(0, optional < 0 ? names.length : optional) : [];
   if (!names.includes(upscale)) throw new OptionError('upscale', upscale, ['true', 'false', ...names].join(', '));
-  return names.indexOf(upscale) + 1;
+  return stages.slice(0, names.indexOf(upscale) + 1);
 }
 
 function resolveStyle(style: NonNullable<GenerateOptions['style']>, parts: PipelineParts): NonNullable<Request['style']> {

@@ -151,6 +151,8 @@ export interface Autoencoder {
 /** A stage that enlarges. Its denoiser works on the residual to the enlarged picture. */
 export interface Upsampler extends Stage {
   readonly factor: number;
+  /** It, and every stage after it, runs only when `upscale` names one of them. */
+  readonly optional?: boolean;
   /** Scale s of the residual: x = up + s·r. */
   readonly residualScale: number;
   /** Default standard deviation of the noise added to the picture it is given. */

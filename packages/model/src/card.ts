@@ -54,6 +54,8 @@ export interface CardStage {
   readonly factor?: number;
   readonly residualScale?: number;
   readonly augmentation?: number;
+  /** It, and every stage after it, runs only when asked for by name. */
+  readonly optional?: boolean;
 }
 
 /** The judge of a model's pictures, a classifier trained apart, and the held-out captions it is asked about. */

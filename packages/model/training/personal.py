@@ -81,7 +81,7 @@ def learn(name, a, subject, data, conditioner):
         for group in optimizer.param_groups:
             group["lr"] = a.rate * min(1, (steps + 1) / 20) * min(1, (1 - progress) / 0.5)
         i = rng.integers(len(captions), size=half)
-        ordinary, _, said, _ = data.batch(rng, half, torch.device("cpu"), np.ones(half, bool))
+        ordinary, _, said, *_ = data.batch(rng, half, torch.device("cpu"), np.ones(half, bool))
         clean = torch.cat([moved(pictures[i], rng), ordinary]).contiguous(memory_format=torch.channels_last)
         rest = conditioner([*(captions[k] for k in i), *said], clean, rng, True, np.zeros(2 * half, bool))
         sigma = sample_sigma(rng, 2 * half, -0.4, 1.2, INTERVALS[name])

@@ -45,8 +45,8 @@ def icon_set(folder):
     return tuple(json.loads((folder / name).read_text()) for name in ("icons.json", "chars.json"))
 
 
-def load_art(art, source, code):
-    """An emoji as RGBA, from npm packages or from the file that art_cache.py writes."""
+def load_art(art, source, code, side=MASTER):
+    """An emoji as RGBA, vector art somewhat larger than `side`, from npm packages or from the file that art_cache.py writes."""
     if art.suffix == ".zip":
         with zipfile.ZipFile(art) as archive:
             return Image.open(io.BytesIO(archive.read(f"{source}/{code}.webp"))).convert("RGBA")
@@ -58,7 +58,7 @@ def load_art(art, source, code):
     width, height = icon.get("width", icons.get("width", 16)), icon.get("height", icons.get("height", 16))
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'viewBox="0 0 {width} {height}" width="320" height="320">{icon["body"]}</svg>'
+        f'viewBox="0 0 {width} {height}" width="{side * 5 // 4}" height="{side * 5 // 4}">{icon["body"]}</svg>'
     )
     import resvg_py  # not on machines that read art_cache.py's file
 
@@ -154,9 +154,11 @@ def sticker(rgb, alpha):
     return np.dstack([rgb + (1 - alpha[..., None]), np.maximum(border, alpha)])
 
 
-def restyle(image, style, rng):
+def restyle(image, style, rng, side=MASTER):
     if style in ("3d", "flat", "cartoon", "pixel"):
-        return image.resize((MASTER, MASTER), Image.LANCZOS)
+        return image.resize((side, side), Image.LANCZOS)
+    if side != MASTER:
+        raise ValueError(f"{style} at {side} px: its filters are made for {MASTER} px")
     side = image.size[0]
     padded = Image.new("RGBA", (int(side * 1.12),) * 2, (0, 0, 0, 0))
     padded.paste(image, ((padded.size[0] - side) // 2,) * 2)
@@ -166,33 +168,34 @@ def restyle(image, style, rng):
     return to_image(made[style](rgb, alpha))
 
 
-def shrink(image, size, style):
-    """Premultiplied uint8 [size, size, 4]."""
+def shrink(image, size, scale, style):
+    """Premultiplied uint8 [size·scale, size·scale, 4]; a block of pixel art is one pixel of a picture of 32."""
     a = to_float(image)
     a[..., :3] *= a[..., 3:]
     planes = [Image.fromarray(np.ascontiguousarray(a[..., c])) for c in range(4)]
     resize = lambda n: np.stack([np.asarray(p.resize((n, n), Image.BOX)) for p in planes], -1)
     if style != "pixel":
-        out = resize(size)
+        out = resize(size * scale)
     else:
         small = resize(size // 2)
         solid = small[..., 3:] > 0.45
         small = np.where(solid, small / np.maximum(small[..., 3:], 0.3), 0)
         small[..., :3] = np.round(small[..., :3] * 9) / 9
         small[..., 3:] = solid
-        out = small.repeat(2, 0).repeat(2, 1)
+        out = small.repeat(2 * scale, 0).repeat(2 * scale, 1)
     return (np.clip(out, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def object_sprites(name, art, styles, colorable, scales):
-    """{(style, object, color): {size: {scale: premultiplied sprite}}}; scale 1 is for scenes of 64 px, 2 of 128, 4 of 256."""
+    """{(style, object, color): {size: {scale: premultiplied sprite}}}; scale 1 is for scenes of 64 px, 2 of 128, 4 of 256, 8 of 512."""
     rng = np.random.default_rng(sum(map(ord, name)))
+    side = max(MASTER, 64 * max(scales))
     made = {}
     for style in styles:
-        source = square(load_art(art, STYLES[style][0], OBJECTS[name]))
+        source = square(load_art(art, STYLES[style][0], OBJECTS[name], side))
         for color in [None, *(HUES if name in colorable else [])]:
-            master = restyle(source if color is None else recolor(source, HUES[color]), style, rng)
-            made[style, name, color] = {z: {s: shrink(master, z * s, style) for s in scales} for z in SIZES}
+            master = restyle(source if color is None else recolor(source, HUES[color]), style, rng, side)
+            made[style, name, color] = {z: {s: shrink(master, z, s, style) for s in scales} for z in SIZES}
     return made
 
 
@@ -220,10 +223,10 @@ def sign_sprites(styles, scales):
     for style in styles:
         ink = (255, 244, 214, 255) if style == "neon" else (36, 32, 40, 255)  # letters are drawn plainly in every style: they must be read
         for c in ascii_uppercase:
-            made[style, "letter", c] = {z: {s: shrink(letter(c, ink), z * s, "3d") for s in scales} for z in {*LETTER_SIZES.values()}}
+            made[style, "letter", c] = {z: {s: shrink(letter(c, ink), z, s, "3d") for s in scales} for z in {*LETTER_SIZES.values()}}
         for color in BOARDS:
             master = restyle(board(BOARDS[color]), style, rng)
-            made[style, "board", color] = {z: {s: shrink(master, z * s, style) for s in scales} for z in BOARD_SIZES}
+            made[style, "board", color] = {z: {s: shrink(master, z, s, style) for s in scales} for z in BOARD_SIZES}
     return made
 
 

@@ -38,11 +38,15 @@ def degrade(small, rng, factor):
     return small + column(strength) * torch.randn_like(small), torch.from_numpy(strength).float().to(small.device)
 
 
-def residual_batch(pictures, rng, scale, factor):
+def residual_batch(pictures, rng, scale, factor, repainted=None):
     """[B,3,H,W] → (residual / scale, [low_res, augmentation], clean small picture).
 
-    The residual is taken to the enlarged *degraded* picture: the stage also mends what degradation did.
+    The residual is taken to the enlarged *degraded* picture: the stage also mends what degradation did, and, where the base's own versions
+    are given (repaint.py), half of the time what the base did.
     """
-    small = shrink(pictures, factor)
-    low, strength = degrade(small, rng, factor)
+    small = low = shrink(pictures, factor)
+    if repainted is not None:
+        by_base = torch.from_numpy(rng.random(len(small)) < 0.5).to(small.device)
+        low = torch.where(by_base.view(-1, 1, 1, 1), repainted, small)
+    low, strength = degrade(low, rng, factor)
     return (pictures - enlarge(low, factor)) / scale, [low, strength], small

@@ -88,11 +88,13 @@ def learning_rate(args, progress, step):
 
 
 class Data:
-    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small.
+    """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small;
+    pictures for the first super-resolution stage with what the base made of them, where repaint.py has run.
     `signs`: share of each batch that is signs, where it is not to be the world's own."""
 
     def __init__(self, folder, signs=None):
         self.whole = np.load(folder / "whole.npy", mmap_mode="r") if (folder / "whole.npy").exists() else None
+        self.repainted = np.load(folder / "repainted.npy", mmap_mode="r") if (folder / "repainted.npy").exists() else None
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
         self.signs = signs
@@ -100,7 +102,7 @@ class Data:
         self.kinds = [np.flatnonzero(~is_sign), np.flatnonzero(is_sign)]
 
     def batch(self, rng, n, device, say_style):
-        """(pictures, what the image encoder sees or None for the pictures themselves, captions, boxes of letters or None)."""
+        """(pictures, what the image encoder sees or None for the pictures themselves, captions, boxes of letters or None, the base's versions or None)."""
         if self.signs is None:
             i = rng.integers(len(self.scenes), size=n)
         else:
@@ -108,7 +110,8 @@ class Data:
         i = np.sort(i)
         whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
         captions = [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
-        return to_pixels(self.pictures[i]).to(device), whole, captions, [self.scenes[k].get("written") for k in i]
+        repainted = None if self.repainted is None else to_pixels(self.repainted[i]).to(device)
+        return to_pixels(self.pictures[i]).to(device), whole, captions, [self.scenes[k].get("written") for k in i], repainted
 
 
 def glyph_weights(written, sigma, weight, size):
@@ -124,7 +127,7 @@ def glyph_weights(written, sigma, weight, size):
 
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
     with_image = (rng.random(n) >= DROP["image"]) & drop
-    pictures, whole, captions, written = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
+    pictures, whole, captions, written, repainted = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
     weigh = sigma is None and args.glyphs > 1
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
@@ -133,7 +136,7 @@ def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, dro
             sigma = torch.where(is_sign, sample_sigma(rng, n, *GLYPH_NOISE, args.interval), sigma)
     sigma = sigma.to(device)
     if args.name.startswith("sr"):
-        clean, extra, small = residual_batch(pictures, rng, args.residual_scale, 2 if args.name.startswith("sr2") else 4)
+        clean, extra, small = residual_batch(pictures, rng, args.residual_scale, 2 if args.name.startswith("sr2") else 4, repainted)
         rest = [*extra, *conditioner(captions, small if whole is None else whole, rng, drop, with_image)]
         sigma_data = 1.0
     else:

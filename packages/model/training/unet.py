@@ -226,7 +226,10 @@ class SuperResolution(nn.Module):
 
 def network_for(name):
     """The network of a graph by its name, base…, sr1…, sr2…; $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
-    if os.environ.get("EDIFFI_NETWORK") == "large":
+    size = os.environ.get("EDIFFI_NETWORK", "")
+    if size not in ("", "large"):
+        raise ValueError(f"EDIFFI_NETWORK: expected large or nothing, got {size!r}")
+    if size:
         if name.startswith("sr"):
             return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
         return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))

@@ -55,7 +55,7 @@ if __name__ == "__main__":
     network.load_state_dict(torch.load(a.run / f"{a.name}.pt"))
     network.eval()
     rng = np.random.default_rng(3)
-    pictures, _, captions, _ = Data(a.validation).batch(rng, a.count, torch.device("cpu"), np.ones(a.count, bool))
+    pictures, _, captions, *_ = Data(a.validation).batch(rng, a.count, torch.device("cpu"), np.ones(a.count, bool))
     embeddings = Conditioner(a.run, a.tokenizers, torch.device("cpu"))(captions, None, None, False)
     low = shrink(pictures, stage["factor"])
     rows = [pictures, enlarge(low, stage["factor"])]

@@ -1,5 +1,5 @@
 """What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, signs (the committed
-model's), tiny (the same without signs: the judge's) or wide. `OBJECTS` is every object whose art is present in all four emoji sets."""
+model's), tiny (the same without signs: the judge's), wide or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
@@ -65,6 +65,9 @@ WORLDS = {
         "styles": {"3d": 0.3, **{style: 0.1 for style in STYLES if style != "3d"}},
         "kinds": {"one": 0.52, "two": 0.28, "sign": 0.15, "empty": 0.05},
     },
+}
+WORLDS["vector"] = {  # art that has no size of its own: pictures of 512 px, which the 3D art of 256 px cannot give
+    "objects": list(OBJECTS), "colorable": WORLDS["wide"]["colorable"], "styles": {"flat": 0.5, "cartoon": 0.5}, "kinds": {"one": 0.7, "two": 0.3},
 }
 WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}
 WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "signs")]

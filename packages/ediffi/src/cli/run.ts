@@ -67,7 +67,7 @@ function program(io: Io): Command {
     .option('--image-prompt-scale <s>', '… and how much they count')
     .option('--encoders <list>', 'text encoders that read the prompt: t5, clip or t5,clip')
     .option('--attention <folder>', 'write what the picture looked at: a heat map per word, and shares per step as JSON')
-    .option('--upscale <stage>', 'stop after this super-resolution stage; default: after the last')
+    .option('--upscale <stage>', 'stop after this super-resolution stage (sr3: 512 × 512 pixels); default: after sr2')
     .option('--no-upscale', 'stop after the base stage')
     .option('--preview <kind>', previewKinds.join(', '), 'auto')
     .option('--threads <n>', 'threads inside one operator')
