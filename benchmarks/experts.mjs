@@ -4,7 +4,7 @@
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
 // The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
-// their stage together (packages/model/training/README.md, "Version 0.4"). Since version 0.5 the high and the middle expert are children of base-single and have seen more: the table of docs/guide/science.md
+// their stage together (packages/model/training/README.md, "Version 0.4"). Since version 0.5 the high and the middle expert are children of base-single and have seen more, since 0.6 super-resolution's, too: the table of docs/guide/science.md
 // is version 0.4.1's (commit 630c1d3).
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { floats, precondition, sessionNetwork } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { bootstrap, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf, tensorOf } from 'ediffi';
+import { openImagenet } from './lib/imagenet.mjs';
 import { mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
@@ -27,10 +28,7 @@ const { judge, set } = await loadJudge({ backend });
 const image = model.parts.imageEncoder;
 const card = JSON.parse(readFileSync(new URL('../packages/model/card.json', import.meta.url), 'utf8'));
 
-const imagenet = await backend.load({ name: 'efficientnet-lite0', bytes: () => readFile(new URL('efficientnet-lite0.onnx', weights)) });
-const seen = JSON.parse(readFileSync(new URL('efficientnet-lite0.json', weights), 'utf8'));
-const unpacked = ({ width, base64 }) => ({ width, data: new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer) });
-if (set.scenes.some(({ caption }, i) => caption !== seen.captions[i])) throw new Error('benchmarks/weights/efficientnet-lite0.json is of another evaluation set: make it anew with packages/model/training/imagenet.py');
+const imagenet = await openImagenet(backend, set);
 
 /** The network that went on from the experts' parent over all noise levels, for as many samples as all experts of the stage together. */
 async function single(name) {
@@ -50,7 +48,7 @@ const ROWS = [
   { name: 'D: three in the base, two in super-resolution', experts: {} },
 ];
 
-const [first, second] = [set.real, set.again].map((features, i) => ({ ...features, imagenet: unpacked(i ? seen.again : seen.real) }));
+const [first, second] = [set.real, set.again].map((features, i) => ({ ...features, imagenet: i ? imagenet.again : imagenet.real }));
 const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: first[kind].width, data: [...first[kind].data, ...second[kind].data] }]));
 const rows = [];
 for (const { name, experts } of ROWS) {
@@ -64,7 +62,7 @@ for (const { name, experts } of ROWS) {
       const verdicts = await judge.look(picture);
       features.judge.push(verdicts.features);
       features['clip-image'].push(await floats((await image.encode(picture)).pooled));
-      features.imagenet.push(await floats((await imagenet.run({ pixel_values: picture })).features));
+      features.imagenet.push(await imagenet.look(picture));
       if (scene.asked.object?.length === 1) named.push(judged(judge, verdicts, scene.asked).object);
     }
   }
@@ -95,6 +93,6 @@ const markdown = `${table(
   found.map((row) => [row.name, ...KINDS.flatMap((kind) => [row[kind].frechet.toFixed(2), gain(row[kind].better)]), row.named.text]),
 )}
 
-${count} pictures per row, ${steps} steps, 256 × 256 pixels, the same captions and seeds in every row, against ${2 * set.scenes.length} real pictures of the same scenes; intervals by paired bootstrap, ${DRAWS} draws. Between two sets of ${set.scenes.length} real pictures: ${KINDS.map((kind) => between(first[kind], second[kind])).join(', ')}; ImageNet’s features when one of them is shrunk to 128 pixels and enlarged again: ${between(first.imagenet, unpacked(seen.halved))}.`;
+${count} pictures per row, ${steps} steps, 256 × 256 pixels, the same captions and seeds in every row, against ${2 * set.scenes.length} real pictures of the same scenes; intervals by paired bootstrap, ${DRAWS} draws. Between two sets of ${set.scenes.length} real pictures: ${KINDS.map((kind) => between(first[kind], second[kind])).join(', ')}; ImageNet’s features when one of them is shrunk to 128 pixels and enlarged again: ${between(first.imagenet, imagenet.halved)}.`;
 console.log(markdown);
 if (values.save) publish('experts', markdown, { seeds, steps, rows: found });

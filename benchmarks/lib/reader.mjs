@@ -22,7 +22,7 @@ export async function loadReader() {
   async function boxes(picture) {
     const { width, height } = picture;
     const map = await floats(await answer(detector, normalized(picture, { x: 0, y: 0, width, height }, width, height, (v, c) => (v - MEAN[c]) / DEVIATION[c]), [1, 3, height, width]));
-    return regions(map, width, height).filter(({ mean }) => mean > SURE).map(({ x, y, width: w, height: h }) => {
+    return regions(map, width).filter(({ mean }) => mean > SURE).map(({ x, y, width: w, height: h }) => {
       const grow = (w * h * MARGIN) / (2 * (w + h)); // PaddleOCR's "unclip": the map is of shrunken text
       const [x0, y0] = [Math.max(0, x - grow), Math.max(0, y - grow)];
       return { x: x0, y: y0, width: Math.min(width, x + w + grow) - x0, height: Math.min(height, y + h + grow) - y0 };
@@ -78,7 +78,7 @@ function normalized({ data, width: stride, height: rows }, box, width, height, m
 }
 
 /** Connected parts of the map above INK: bounding box and mean of each. */
-function regions(map, width, height) {
+function regions(map, width) {
   const seen = new Uint8Array(map.length);
   const found = [];
   for (let start = 0; start < map.length; start++) {
