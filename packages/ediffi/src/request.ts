@@ -77,9 +77,12 @@ export function resolveRequest(parts: PipelineParts, prompt: Prompt, options: Ge
 
 /** The super-resolution stages that run. */
 function stagesUpTo(upscale: boolean | string, stages: readonly Upsampler[]): readonly Upsampler[] {
+  if (upscale === false) return [];
+  if (upscale === true) {
+    const optional = stages.findIndex((stage) => stage.optional);
+    return optional < 0 ? stages : stages.slice(0, optional);
+  }
   const names = stages.map((stage) => stage.name);
-  const optional = stages.findIndex((stage) => stage.optional);
-  if (typeof upscale === 'boolean') return upscale ? stages.slice(0, optional < 0 ? names.length : optional) : [];
   if (!names.includes(upscale)) throw new OptionError('upscale', upscale, ['true', 'false', ...names].join(', '));
   return stages.slice(0, names.indexOf(upscale) + 1);
 }

@@ -124,6 +124,11 @@ def caption(rng, scene, say_style=True):
     return f"{one_of(rng, before)} {words}" if rng.random() < 0.6 else f"{words}, {after}"
 
 
+def on_grid(style, x, y):
+    """Blocks of pixel art are two pixels of 64: one grid for all of a picture."""
+    return (x // 2 * 2, y // 2 * 2) if style == "pixel" else (x, y)
+
+
 class Painter:
     """Renders scenes at 64·scale pixels, scale 1, 2, 4 or 8 (the sprites and backgrounds must have it)."""
 
@@ -141,7 +146,7 @@ class Painter:
         picture[y0:y1, x0:x1] = np.minimum((under * keep + 127) // 255 + part[..., :3], 255)
 
     def put(self, picture, scene, thing, size, x, y):
-        x, y = (x // 2 * 2, y // 2 * 2) if scene["style"] == "pixel" else (x, y)  # blocks of pixel art are two pixels of 64: one grid for all of a picture
+        x, y = on_grid(scene["style"], x, y)
         self.paste(picture, self.sprites[scene["style"], *thing][size][self.scale], int(x), int(y))
 
     def render(self, rng, scene):
@@ -173,8 +178,7 @@ class Painter:
     def put_sign(self, picture, scene, size, between):
         """A board, and its letters side by side on it (`written`: x, y, width, height of 64): the board is the lower half of its square."""
         word, style = scene["word"], scene["style"]
-        x, y = between(1, 63 - size), between(-size // 3, 63 - size)
-        x, y = (x // 2 * 2, y // 2 * 2) if style == "pixel" else (x, y)
+        x, y = on_grid(style, between(1, 63 - size), between(-size // 3, 63 - size))
         self.paste(picture, self.sprites[style, "board", scene["board"]][size][self.scale], int(x), int(y))
         letter = LETTER_SIZES[len(word)]
         left, top = x + (size - letter * len(word)) // 2, y + size * 3 // 4 - letter // 2
@@ -184,7 +188,7 @@ class Painter:
 
 
 def render_chunk(job):
-    """(pictures, whole pictures at 32 px and corners where `crops` are wanted, scenes): `crops` squares of half the size from each scene."""
+    """(pictures, whole pictures at 32 px where `crops` are wanted, scenes): `crops` squares of half the size from each scene."""
     sprites_path, scale, size, count, seed, crops = job
     rng = np.random.default_rng(seed)
     sprites = pickle.loads(sprites_path.read_bytes())
@@ -197,16 +201,15 @@ def render_chunk(job):
         for i, scene in enumerate(scenes):
             picture = painter.render(rng, scene)
             pictures[i] = picture if k == 1 else smaller(picture, k)
-        return pictures, None, None, scenes
+        return pictures, None, scenes
     half = size // 2
     pictures, whole = np.empty((count * crops, half, half, 3), np.uint8), np.empty((count * crops, 32, 32, 3), np.uint8)
-    corners = np.empty((count * crops, 2), np.int16)
     for i, scene in enumerate(scenes):
         picture = painter.render(rng, scene)
         for c in range(i * crops, (i + 1) * crops):
-            corners[c] = y, x = 4 * rng.integers(0, half // 4 + 1, 2)
+            y, x = 4 * rng.integers(0, half // 4 + 1, 2)
             pictures[c], whole[c] = picture[y : y + half, x : x + half], smaller(picture, size // 32)
-    return pictures, whole, corners, [scene for scene in scenes for _ in range(crops)]
+    return pictures, whole, [scene for scene in scenes for _ in range(crops)]
 
 
 def dataset(sprites_path, out, count, size, seed, crops=0, workers=2):
@@ -218,8 +221,7 @@ def dataset(sprites_path, out, count, size, seed, crops=0, workers=2):
         parts = pool.map(render_chunk, jobs)
     np.save(out / "pictures.npy", np.concatenate([pictures for pictures, *_ in parts]))
     if crops:
-        np.save(out / "whole.npy", np.concatenate([whole for _, whole, _, _ in parts]))
-        np.save(out / "corners.npy", np.concatenate([corners for _, _, corners, _ in parts]))
+        np.save(out / "whole.npy", np.concatenate([whole for _, whole, _ in parts]))
     (out / "scenes.pkl").write_bytes(pickle.dumps([scene for *_, scenes in parts for scene in scenes], protocol=5))
 
 
