@@ -26,7 +26,7 @@ from vocabulary import HUES, WORLD
 SIZE, WIDTH = 64, 64
 LABELS = {
     "object": WORLD["objects"], "color": list(HUES), "background": BACKGROUNDS, "style": list(WORLD["styles"]),
-    "count": ["0", "1", "2"], "place": list(world.PLACES),
+    "count": ["0", "1", "2", "3", "4"] if "count" in WORLD["kinds"] else ["0", "1", "2"], "place": list(world.PLACES),
 }
 NOT_ASKED = -100  # cross_entropy's ignore_index
 

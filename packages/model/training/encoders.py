@@ -26,6 +26,7 @@ import torch.nn.functional as F
 import tokenizer_files
 import world
 from unet import CLIP_LENGTH, MASKED, T5_LENGTH, TEXT_WIDTH
+from vocabulary import COUNTING
 
 PAD, T5_END, CLIP_END = 0, 1, 2
 LONGEST = 5  # letters of a word that spelling is taught for
@@ -252,6 +253,20 @@ def start_from(model, path, tokenizer, earlier):
     model.load_state_dict({**weights, "embed.weight": rows})
 
 
+def teach_only(model, embed, tokenizer):
+    """Everything stays as it is but the rows of the words of counts, which begin beside their singulars: what was trained on these encoders goes on to hold."""
+    model.requires_grad_(False)
+    embed.weight.requires_grad_(True)
+    rows = torch.zeros(len(embed.weight), 1)
+    for word, singular in COUNTING.items():
+        row = tokenizer.token_to_id(word)
+        rows[row] = 1
+        if singular:
+            near = embed.weight.data[tokenizer.token_to_id(singular)]
+            embed.weight.data[row] = near + 0.1 * near.std() * torch.randn_like(near)
+    embed.weight.register_hook(lambda gradient: gradient * rows)
+
+
 def letter_ids(tokenizer):
     return {tokenizer.token_to_id(c) for c in ascii_uppercase}
 
@@ -277,12 +292,14 @@ def spelling_loss(logits, rows, letters):
     return F.cross_entropy(said[:, 0], place) + F.cross_entropy(said[:, 1], length), right
 
 
-def train_t5(scenes, tokenizer, minutes, out, rate, start, earlier, batch=64):
+def train_t5(scenes, tokenizer, minutes, out, rate, start, earlier, counting, batch=64):
     rng = np.random.default_rng(11)
     model = T5Pretraining(tokenizer.get_vocab_size())
     if start:
         start_from(model.encoder, start / "t5.pt", tokenizer, earlier)
-    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0.01)
+    if counting:
+        teach_only(model.encoder, model.encoder.embed, tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), rate, betas=(0.9, 0.98), weight_decay=0 if counting else 0.01)
     schedule = Schedule(optimizer, rate, minutes)
     letters = letter_ids(tokenizer)
     signs = [scene for scene in scenes if scene["kind"] == "sign"] or scenes
@@ -316,7 +333,7 @@ def autocast(device):
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
-def train_clip(pictures, scenes, tokenizer, minutes, out, rate, start, earlier, batch=256):
+def train_clip(pictures, scenes, tokenizer, minutes, out, rate, start, earlier, counting, batch=256):
     rng = np.random.default_rng(12)
     text, image = ClipText(tokenizer.get_vocab_size()), ClipImage()
     if start:
@@ -324,7 +341,9 @@ def train_clip(pictures, scenes, tokenizer, minutes, out, rate, start, earlier, 
         image.load_state_dict(torch.load(start / "clip-image.pt", map_location="cpu"))
     scale = nn.Parameter(torch.tensor(3.5 if start else 2.3))
     model = nn.ModuleDict({"text": text, "image": image})
-    optimizer = torch.optim.AdamW([*model.parameters(), scale], rate, betas=(0.9, 0.98), weight_decay=0.05)
+    if counting:
+        teach_only(model, text.embed, tokenizer)
+    optimizer = torch.optim.AdamW([*model.parameters(), scale], rate, betas=(0.9, 0.98), weight_decay=0 if counting else 0.05)
     schedule = Schedule(optimizer, rate, minutes)
     truth = torch.arange(batch)
     while schedule.step():
@@ -363,6 +382,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=float, help="learning rate at the start; 2e-3 for t5, 1.5e-3 for clip")
     parser.add_argument("--start", type=Path, help="folder of weights to go on from")
     parser.add_argument("--start-tokenizers", type=Path, help="the tokenizers of those weights, where words were added since")
+    parser.add_argument("--counting", action="store_true", help="train the rows of words of counts alone")
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
@@ -372,7 +392,7 @@ if __name__ == "__main__":
     all_scenes = pickle.loads((a.data / "scenes.pkl").read_bytes())
     earlier = tokenizer_files.load(a.start_tokenizers or a.tokenizers)
     if a.which == "t5":
-        train_t5(all_scenes, t5_tokens, a.minutes, a.out, a.rate or 2e-3, a.start, earlier[0])
+        train_t5(all_scenes, t5_tokens, a.minutes, a.out, a.rate or 2e-3, a.start, earlier[0], a.counting)
     else:
         pictures = np.load(a.data / "pictures.npy", mmap_mode="r")
-        train_clip(pictures, all_scenes, clip_tokens, a.minutes, a.out, a.rate or 1.5e-3, a.start, earlier[1])
+        train_clip(pictures, all_scenes, clip_tokens, a.minutes, a.out, a.rate or 1.5e-3, a.start, earlier[1], a.counting)

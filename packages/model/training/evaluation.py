@@ -28,7 +28,7 @@ def asked(scene, caption):
     """{question: answer or answers}: what the caption says of the picture, and nothing else."""
     out = {"count": str(len(scene["objects"])), "style": scene["style"]}
     if scene["objects"]:
-        out["object"] = [name for name, _ in scene["objects"]]
+        out["object"] = list(dict.fromkeys(name for name, _ in scene["objects"]))  # three cats: "cat", and the count says how many
     words = [f"{scene['background'][6:]} background"] if scene["background"].startswith("plain:") else SCENES[scene["background"]]
     if any(w in caption for w in words):
         out["background"] = scene["background"]
@@ -67,9 +67,11 @@ def right(logits, scenes):
             ranked = [LABELS[question][k] for k in logits[question][i].argsort(descending=True)]
             all_wanted = wanted if isinstance(wanted, list) else [wanted]
             hit = set(all_wanted) <= set(ranked[: len(all_wanted)])
-            names = [question]
+            names, several = [question], int(scene["asked"]["count"]) > len(scene["asked"].get("object", []))
+            if question == "count" and several:
+                names.append("count of several")
             if question == "object":
-                number = f"object of {'one' if len(all_wanted) == 1 else 'two'}"
+                number = "object of " + ("several" if several else "one" if len(all_wanted) == 1 else "two")
                 names = [number] + ["object of a held-out pair", f"{number}, held-out pair"] * scene["heldOut"]
             for name in names:
                 hits.setdefault(name, []).append(hit)

@@ -24,6 +24,12 @@ SYNONYMS = {  # other names of an object; nouns of the keyword sets of emojilib 
     "palm tree": ["palm"], "car": ["automobile"], "rocket": ["shuttle"], "sailboat": ["boat", "yacht"], "house": ["home"],
     "gift": ["present"], "squirrel": ["chipmunk"], "teapot": ["kettle"],
 }
+IRREGULAR = {"fox": "foxes", "fish": "fish", "octopus": "octopuses", "butterfly": "butterflies", "strawberry": "strawberries", "cactus": "cactuses", "bus": "buses", "snowman": "snowmen"}
+PLURALS = {name: IRREGULAR.get(name, name + "s") for name in OBJECTS if name != "cherries"}  # of what can be counted
+NUMBERS = {2: "two", 3: "three", 4: "four"}
+COUNTING = {  # words that only captions of counts hold: the singular, where they have one
+    **{plural.split()[-1]: name.split()[-1] for name, plural in PLURALS.items() if plural != name}, **{word: None for word in NUMBERS.values()},
+}
 SIGN_WORDS = [  # what a sign may say beside letters drawn at random, in capitals
     *(name.upper() for name in OBJECTS if len(name) <= 4), "OPEN", "STOP", "EXIT", "HI", "YES", "NO", "OK", "LOVE", "HOME", "CAFE", "SALE",
     "ZOO", "TAXI", "FREE", "WOW", "SHOP", "BAR", "TEA", "ART", "NEW", "FUN", "GO", "UP", "HELP", "PARK", "RED", "BLUE", "SKY", "SEA",
@@ -63,7 +69,7 @@ WORLDS = {
         "objects": list(OBJECTS),
         "colorable": ["car", "balloon", "heart", "book", "umbrella", "butterfly", "gift", "house", "star", "apple"],
         "styles": {"3d": 0.3, **{style: 0.1 for style in STYLES if style != "3d"}},
-        "kinds": {"one": 0.52, "two": 0.28, "sign": 0.15, "empty": 0.05},
+        "kinds": {"one": 0.48, "two": 0.25, "count": 0.1, "sign": 0.13, "empty": 0.04},
     },
 }
 WORLDS["vector"] = {  # art that has no size of its own: pictures of 512 px, which the 3D art of 256 px cannot give

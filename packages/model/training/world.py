@@ -7,6 +7,7 @@ letters came to stand), `caption` words it in one of many ways. Everything rando
 """
 
 import argparse
+import itertools
 import pickle
 import zlib
 from multiprocessing import Pool
@@ -16,9 +17,15 @@ import numpy as np
 
 from backgrounds import BACKGROUNDS, paint_backgrounds
 from sprites import BOARD_SIZES, BOARDS, LETTER_SIZES
-from vocabulary import HELD_OUT, HUES, PLAIN, SCENES, SIGN_WORDS, STYLES, SYNONYMS, WORLD
+from vocabulary import HELD_OUT, HUES, NUMBERS, PLAIN, PLURALS, SCENES, SIGN_WORDS, STYLES, SYNONYMS, WORLD
 
 PLACES = {"left": " on the left", "right": " on the right", "top": " at the top", "bottom": " at the bottom"}
+
+CELLS = {  # number of objects: [(where each of them stands: x, y, width, height of 64; sizes that fit)]
+    2: [([(0, 10, 32, 52), (32, 10, 32, 52)], [24, 26, 28, 30])],
+    3: [([(16, 0, 32, 32), (0, 32, 32, 32), (32, 32, 32, 32)], [24, 26, 28]), ([(0, 20, 22, 40), (21, 20, 22, 40), (42, 20, 22, 40)], [20])],
+    4: [([(0, 0, 32, 32), (32, 0, 32, 32), (0, 32, 32, 32), (32, 32, 32, 32)], [24, 26, 28])],
+}
 
 
 def pick(rng, weights):
@@ -35,14 +42,21 @@ def sample_object(rng):
     return name, one_of(rng, list(HUES)) if colored else None
 
 
+def sample_objects(rng, kind):
+    """[(name, colour or None)]; "count" is two to four of one object, alike."""
+    objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2, "count": 1, "sign": 0}[kind])]
+    return objects * int(rng.integers(2, 5)) if kind == "count" else objects
+
+
 def sample_scene(rng, held_out=HELD_OUT):
     kind = pick(rng, WORLD["kinds"])
     plain = rng.random() < 0.4
     background = "plain:" + one_of(rng, list(PLAIN)) if plain else one_of(rng, list(SCENES))
     while True:
-        objects = [sample_object(rng) for _ in range({"empty": 0, "one": 1, "two": 2, "sign": 0}[kind])]
+        objects = sample_objects(rng, kind)
         same = kind == "two" and objects[0][0] == objects[1][0]
-        if not same and not any((name, background) in held_out for name, _ in objects):
+        uncountable = kind == "count" and objects[0][0] not in PLURALS
+        if not same and not uncountable and not any((name, background) in held_out for name, _ in objects):
             break
     scene = {
         "style": pick(rng, WORLD["styles"]), "kind": kind, "background": background, "objects": objects,
@@ -72,6 +86,11 @@ def colored_name(rng, thing):
     if name in SYNONYMS and rng.random() < 0.15:
         name = one_of(rng, SYNONYMS[name])
     return f"{color} {name}" if color else name
+
+
+def counted(thing, number):
+    name, color = thing
+    return " ".join(word for word in (NUMBERS[number], color, PLURALS[name]) if word)
 
 
 def relation(rng, first, second, beside):
@@ -112,6 +131,8 @@ def caption(rng, scene, say_style=True):
             what += PLACES[scene["place"]]
     elif scene["kind"] == "two":
         what = relation(rng, article(names[0]), article(names[1]), scene["layout"] == "beside")
+    elif scene["kind"] == "count":
+        what = counted(scene["objects"][0], len(scene["objects"]))
     elif scene["kind"] == "sign":
         sign = "a sign" if rng.random() < 0.5 else f"{article(scene['board'])} sign"
         what = one_of(rng, [f"{sign} that says {scene['word']}", f"{sign} with the word {scene['word']}"])
@@ -171,6 +192,11 @@ class Painter:
                 spots = [(between(8, 56 - a), between(1, 31 - a)), (between(8, 56 - b), between(33, 63 - b))]
             for thing, size, (x, y) in zip(scene["objects"], (a, b), spots):
                 self.put(picture, scene, thing, size, x, y)
+        elif scene["kind"] == "count":
+            cells, sizes = one_of(rng, CELLS[len(scene["objects"])])
+            size = one_of(rng, sizes)
+            for thing, (x, y, w, h) in zip(scene["objects"], cells):
+                self.put(picture, scene, thing, size, between(x + 1, x + w - 1 - size), between(y + 1, y + h - 1 - size))
         elif scene["kind"] == "sign":
             self.put_sign(picture, scene, one_of(rng, BOARD_SIZES), between)
         return picture
@@ -189,11 +215,11 @@ class Painter:
 
 def render_chunk(job):
     """(pictures, whole pictures at 32 px where `crops` are wanted, scenes): `crops` squares of half the size from each scene."""
-    sprites_path, scale, size, count, seed, crops = job
+    sprites_path, scale, size, count, seed, crops, only = job
     rng = np.random.default_rng(seed)
     sprites = pickle.loads(sprites_path.read_bytes())
     painter = Painter(sprites, paint_backgrounds(list(WORLD["styles"]), np.random.default_rng(0), (scale,)), scale)
-    scenes = [sample_scene(rng) for _ in range(count)]
+    scenes = list(itertools.islice((s for s in iter(lambda: sample_scene(rng), None) if only in (None, s["kind"])), count))
     k = 64 * scale // size
     smaller = lambda picture, k: (picture.reshape(len(picture) // k, k, -1, k, 3).mean((1, 3)) + 0.5).astype(np.uint8)
     if not crops:
@@ -212,11 +238,11 @@ def render_chunk(job):
     return pictures, whole, [scene for scene in scenes for _ in range(crops)]
 
 
-def dataset(sprites_path, out, count, size, seed, crops=0, workers=2):
+def dataset(sprites_path, out, count, size, seed, crops=0, only=None, workers=2):
     scale = {32: 1, 64: 1, 128: 2, 256: 4, 512: 8}[size]
     each = count // (2 * workers)
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [(sprites_path, scale, size, each, [seed, i], crops) for i in range(2 * workers)]
+    jobs = [(sprites_path, scale, size, each, [seed, i], crops, only) for i in range(2 * workers)]
     with Pool(workers) as pool:
         parts = pool.map(render_chunk, jobs)
     np.save(out / "pictures.npy", np.concatenate([pictures for pictures, *_ in parts]))
@@ -232,6 +258,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--size", type=int, default=32, help="32 (base), 128, 256 or 512 (super-resolution targets)")
     parser.add_argument("--crops", type=int, default=0, help="keep this many squares of half the size from each scene instead of the scene")
+    parser.add_argument("--only", choices=list(WORLD["kinds"]), help="scenes of this kind alone")
     parser.add_argument("--seed", type=int, default=1)
     a = parser.parse_args()
-    dataset(a.sprites, a.out, a.count, a.size, a.seed, a.crops)
+    dataset(a.sprites, a.out, a.count, a.size, a.seed, a.crops, a.only)

@@ -39,12 +39,16 @@ export interface Evaluation {
   readonly shown: Readonly<Record<string, { readonly asked: number; readonly share: Estimate; readonly ceiling: number }>>;
 }
 
-/** Scenes with one object, with two, and with an object on a background that was held out of its training pictures, apart: the question "object" means little over all of them. */
+/**
+ * Scenes with one object, with two, with several alike ("three cats"), and with an object on a background that was held out of its training pictures,
+ * apart: the question "object" means little over all of them.
+ */
 function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] {
   const objects = scene.asked['object'];
-  const number = objects && `object of ${objects.length === 1 ? 'one' : 'two'}`;
+  const several = objects !== undefined && Number(scene.asked['count']) > objects.length;
+  const number = objects && `object of ${several ? 'several' : objects.length === 1 ? 'one' : 'two'}`;
   const named = number === undefined ? [] : [number, ...(scene.heldOut ? ['object of a held-out pair', `${number}, held-out pair`] : [])];
-  return [...named, ...Object.keys(scene.asked).filter((question) => question !== 'object')];
+  return [...named, ...(several ? ['count of several'] : []), ...Object.keys(scene.asked).filter((question) => question !== 'object')];
 }
 
 /** Paints captions of the evaluation set and measures the pictures; yields how many are done. Rejects with OptionError for illegal options. */
@@ -67,7 +71,7 @@ export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: Eval
     painted['clip-image'].push(...(await floats((await image.encode(picture, call)).pooled!)));
     scores.push(...(await clipScores(picture, [scene.caption], { text, image }, call)));
     const right = judged(judge, verdicts, scene.asked);
-    for (const question of questionsOf(scene)) hits.set(question, [...(hits.get(question) ?? []), Number(right[question.startsWith('object') ? 'object' : question])]);
+    for (const question of questionsOf(scene)) hits.set(question, [...(hits.get(question) ?? []), Number(right[question.split(' of ')[0]!])]);
     yield { done: i + 1, count };
   }
   const shown = [...hits].map(([question, values]) => [question, { asked: values.length, share: bootstrap(values.length, (rows) => average(values, rows), { seed }), ceiling: set.ceiling[question] ?? Number.NaN }] as const);

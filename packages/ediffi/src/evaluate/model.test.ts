@@ -96,6 +96,15 @@ describe('evaluateModel', () => {
     expect(value.features.judge.kid).toBeGreaterThan(value.features.judge.kidOfReal);
   });
 
+  it('asks of several alike apart: both the object and how many', async () => {
+    const several = { ...set, scenes: [...scenes.slice(0, 3), { caption: 'two fish', asked: { object: ['fish'], count: '2' }, heldOut: false }] };
+    const { value } = await finish(evaluateModel(painter(honest), createJudge(session(), card), several, { count: 4 })); // the painter paints one
+    expect(value.shown['object of several']).toMatchObject({ asked: 1, share: { value: 1 } });
+    expect(value.shown['count of several']).toMatchObject({ asked: 1, share: { value: 0 } });
+    expect(value.shown['count']).toMatchObject({ asked: 4, share: { value: 0.75 } });
+    expect(value.shown['object of one']!.asked).toBe(2);
+  });
+
   it('stops at abort, and refuses models without CLIP', async () => {
     const aborted = AbortSignal.abort(new Error('enough'));
     await expect(finish(evaluateModel(painter(honest), createJudge(session(), card), set, { count: 4, signal: aborted }))).rejects.toThrow('enough');
