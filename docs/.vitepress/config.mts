@@ -36,7 +36,7 @@ export default defineConfig({
     sidebar: {
       '/api/': [{ text: 'API', link: '/api/', items: api }],
       '/': [
-      { text: 'Start', items: [page('In Node', '/start/node'), page('In a page', '/start/browser'), page('Your own ONNX model', '/start/own-model'), page('Coming from diffusers, ComfyUI, A1111', '/start/coming-from')] },
+      { text: 'Start', items: [page('In Node', '/start/node'), page('In a page', '/start/browser'), page('On a server', '/start/server'), page('Your own ONNX model', '/start/own-model'), page('Coming from diffusers, ComfyUI, A1111', '/start/coming-from')] },
       { text: 'Guide', items: [page('What eDiff-I is', '/guide/ediff-i'), page('Paint with words', '/guide/paint-with-words'), page('Experts', '/guide/experts'), page('Solvers', '/guide/solvers'), page('Attention', '/guide/attention'), page('Seeds and determinism', '/guide/determinism'), page('Model files', '/guide/model-files'), page('Science', '/guide/science'), page('Where the formulas are', '/guide/what-is-where'), page('Glossary', '/guide/glossary')] },
       { text: 'Extend', items: [page('Write a solver', '/guide/write-a-solver'), page('Write a backend', '/guide/write-a-backend')] },
       { text: 'Decisions', collapsed: true, items: decisions },

@@ -43,7 +43,8 @@ export async function withLora(source: ModelSource, loras: readonly WeightedLora
   if (graph.bytes.length + changed >= MAX_BYTES) throw new CapabilityError('lora', `${source.name}: these LoRAs change ${changed} bytes of weights, more than one ONNX message holds — use a float16 export, or LoRAs of fewer layers`, { code: 'TOO_LARGE' });
   const { sha256: _, path: __, bytes: ___, ...rest } = source;
   const folder = graph.folder === undefined ? {} : { folder: graph.folder };
-  return { ...rest, ...folder, bytes: () => merged(model, additions, graph), detach: () => source };
+  const edited = [source.edited, ...loras.map(({ lora }) => `LoRA ${lora.name}`)].filter(Boolean).join(', ');
+  return { ...rest, ...folder, edited, bytes: () => merged(model, additions, graph), detach: () => source };
 }
 
 function match(model: OnnxModel, loras: readonly WeightedLora[], part: LoraPart, name: string): Addition[] {

@@ -10,5 +10,6 @@ export async function withoutLayers(source: ModelSource, count: number): Promise
   const graph = await sourceGraph(source);
   const bytes = skipLayers(graph.bytes, count, source.name);
   const { sha256: _, path: __, bytes: ___, ...rest } = source;
-  return { ...rest, ...(graph.folder !== undefined && { folder: graph.folder }), bytes: () => Promise.resolve(bytes) };
+  const edited = [source.edited, `without its last ${count} layers`].filter(Boolean).join(', ');
+  return { ...rest, edited, ...(graph.folder !== undefined && { folder: graph.folder }), bytes: () => Promise.resolve(bytes) };
 }

@@ -23,6 +23,35 @@ async function ediffi(args: string[], signal?: AbortSignal): Promise<{ code: num
 const oneLine = (text: string): boolean => text.endsWith('\n') && text.trimEnd().split('\n').length === 1;
 const picture = { width: 4, height: 2, data: Uint8Array.from({ length: 32 }, (_, i) => (i % 4 === 3 ? 255 : i * 7)) };
 
+describe('ediffi serve', () => {
+  it('serves the embedded model: a picture painted there is the same, byte for byte, and nobody enters without the token', async () => {
+    const [controller, lines] = [new AbortController(), [] as string[]];
+    let started = (_: string): void => undefined;
+    const url = new Promise<string>((resolve) => (started = resolve));
+    const serving = run(['serve', '--port', '0', '--model', embeddedFolder], { out: { write: (text: string) => started(/http:\S+(?=:)/.exec((lines.push(text), text))![0]) }, err: { write: (text: string) => lines.push(text) }, env: { EDIFFI_TOKEN: 'secret' }, signal: controller.signal });
+    const paint = async (name: string, args: string[], env = {}): Promise<{ code: number; err: string }> => {
+      let err = '';
+      const code = await run(['paint', 'a red apple on the grass', '--canvas', join(folder, 'canvas.png'), '--colors', join(folder, 'colors.json'), '--seed', '3', '--steps', '4', '--out', join(folder, name), '--model', embeddedFolder, ...args], { out: { write: () => true }, err: { write: (text) => (err += text) }, env });
+      return { code, err };
+    };
+    writeFileSync(join(folder, 'colors.json'), '{ "#ff0000": "red apple" }');
+    writeFileSync(join(folder, 'canvas.png'), encodePng({ width: 8, height: 8, data: Uint8Array.from({ length: 192 }, (_, i) => (i % 24 < 12 && i % 3 === 0 ? 255 : 0)) }));
+    expect(await paint('here.png', [])).toMatchObject({ code: 0 });
+    expect(await paint('there.png', ['--server', await url], { EDIFFI_TOKEN: 'secret' })).toMatchObject({ code: 0 });
+    expect(await paint('none.png', ['--server', await url])).toMatchObject({ code: 4, err: expect.stringMatching(/401.*Bearer/) });
+    const pixels = (name: string): readonly number[] => [...decodePng(readFileSync(join(folder, name))).data];
+    expect(pixels('there.png')).toEqual(pixels('here.png'));
+    controller.abort(new Error('interrupted'));
+    expect(await serving).toBe(0);
+    expect(lines[0]).toMatch(/^9 graphs at http.*base-high, .*\(for those who know \$EDIFFI_TOKEN\)/);
+  });
+
+  it('refuses a folder without ONNX files', async () => {
+    const { code, err } = await ediffi(['serve', '--model', folder]);
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringMatching(/--model: .* holds no \.onnx files/) });
+  });
+});
+
 describe('help and usage', () => {
   it('prints help and version on stdout with code 0', async () => {
     expect(await ediffi(['--help'])).toMatchObject({ code: 0, out: expect.stringContaining('ediffi paint "a red apple'), err: '' });

@@ -1,5 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { remote } from '@ediffi/backends/remote';
 import { loadEdiffi, Pipeline } from '../index.js';
 import { numberOption, UsageError, type Io } from './io.js';
 
@@ -14,6 +15,16 @@ export interface ModelArguments {
   readonly offline?: boolean;
   readonly weights?: boolean;
   readonly clipSkip?: string;
+  readonly server?: string;
+}
+
+/** The embedded model, or a folder like it: one with a card.json. */
+export const isOwnModel = async (model: string | undefined): Promise<boolean> => model === undefined || ((await stat(join(model, 'card.json')).catch(() => undefined))?.isFile() ?? false);
+
+/** The backend that `--server` names; $EDIFFI_TOKEN is its token. */
+function serverOf(url: string, { env }: Io): ReturnType<typeof remote> {
+  const token = env['EDIFFI_TOKEN'];
+  return remote(url, token ? { headers: { authorization: `Bearer ${token}` } } : {});
 }
 
 /** The embedded model, another folder like it (with a card.json), or a model of diffusers' layout: a folder or a hub id. */
@@ -22,10 +33,10 @@ export async function modelOf(typed: ModelArguments, io: Io): Promise<Pipeline> 
   const common = {
     ...(typed.threads !== undefined && { threads: numberOption(typed.threads, '--threads') }),
     ...(typed.resident !== undefined && { resident: numberOption(typed.resident, '--resident') }),
+    ...(typed.server !== undefined && { backend: serverOf(typed.server, io) }),
     ...(io.signal && { signal: io.signal }),
   };
-  const own = model === undefined || (await stat(join(model, 'card.json')).catch(() => undefined))?.isFile();
-  if (!own) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.controlnet && { controlnets: typed.controlnet }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }), ...(typed.clipSkip !== undefined && { clipSkip: numberOption(typed.clipSkip, '--clip-skip') }) });
+  if (model !== undefined && !(await isOwnModel(model))) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.controlnet && { controlnets: typed.controlnet }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }), ...(typed.clipSkip !== undefined && { clipSkip: numberOption(typed.clipSkip, '--clip-skip') }) });
   for (const [name, value] of Object.entries({ refiner, cut: typed.cut, weights: typed.weights, 'clip-skip': typed.clipSkip, controlnet: typed.controlnet })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);
-  return loadEdiffi({ ...common, ...(model !== undefined && { folder: model }) });
+  return loadEdiffi({ ...common, ...(model !== undefined && { folder: model }), ...(typed.server !== undefined && { verify: false }) }); // a server's graphs are compared by their hashes
 }

@@ -6,6 +6,7 @@ import { evaluateCommand, type EvaluateArguments } from './evaluate.js';
 import { exitCode, type Io } from './io.js';
 import { paintCommand, type PaintArguments } from './paint.js';
 import { previewKinds } from './preview.js';
+import { serveCommand, type ServeArguments } from './serve.js';
 
 /** Runs the command line with `args` (without node and script) and answers with the exit code. Never throws; errors are one line on stderr. */
 export async function run(args: readonly string[], io: Io): Promise<number> {
@@ -76,6 +77,7 @@ function program(io: Io): Command {
     .option('--cut <share>', 'where it takes over: share of the timesteps done before, 0.8 by default')
     .option('--controlnet <folder>', 'a ControlNet for a --model whose UNet takes residuals; again for more', several)
     .option('--resident <n>', 'how many experts may be in memory at once')
+    .option('--server <url>', 'run the networks there (`ediffi serve`, KServe, Triton); $EDIFFI_TOKEN is its token')
     .option('--offline', 'take hub models from the cache only')
     .option('--weights', "read (word:1.2), [word] and BREAK in the prompts of a --model of diffusers' layout")
     .option('--clip-skip <n>', "leave out CLIP's last layers in a --model of diffusers' layout")
@@ -88,6 +90,7 @@ function program(io: Io): Command {
     .option('--model <folder>', "another model, diffusers' layout included")
     .option('--refiner <folder>', 'a second model that takes over at low noise')
     .option('--cut <share>', 'where it takes over')
+    .option('--server <url>', 'of the networks there')
     .option('--controlnet <folder>', 'a ControlNet for a --model whose UNet takes residuals; again for more', several)
     .option('--offline', 'take hub models from the cache only')
     .action((options: DescribeArguments) => describeCommand(options, io));
@@ -106,5 +109,16 @@ function program(io: Io): Command {
     .option('--json', 'results as JSON')
     .option('--model <folder>', 'another model')
     .action((folder: string | undefined, options: EvaluateArguments) => evaluateCommand(folder, options, io));
+  root
+    .command('serve')
+    .description('serve the networks of a model by the Open Inference Protocol, for --server and for `remote` of @ediffi/backends, until interrupted')
+    .option('--port <n>', '0: any that is free', '8000')
+    .option('--host <address>', '0.0.0.0: everybody; then set $EDIFFI_TOKEN', '127.0.0.1')
+    .option('--origin <url>', 'a page that may use it, or *; again for more', several)
+    .option('--uploads', 'take graphs from clients')
+    .option('--threads <n>', 'threads inside one operator')
+    .option('--model <folder>', 'another model: a folder with card.json, or one of ONNX files (or its hub id)')
+    .option('--offline', 'take hub models from the cache only')
+    .action((options: ServeArguments) => serveCommand(options, io));
   return root;
 }
