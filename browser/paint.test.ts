@@ -1,4 +1,7 @@
 /* The embedded model in a page: the same picture as in Node, and from a cache the second time. */
+import { createBackend } from '@ediffi/backends/auto';
+import { serve as serveGraphs } from '@ediffi/backends/serve';
+import { loadModel } from '@ediffi/model';
 import { loadEdiffi, type GenerateOptions } from 'ediffi';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -63,6 +66,30 @@ inChromium('the embedded model in Chromium', () => {
     await ediffi.dispose();
     expect(furthest(data, pixels)).toBeLessThanOrEqual(2);
     await tab.close();
+  }, 240_000);
+
+  it('paints on a server that allows the page, the very bytes that Node paints, and downloads no weights', async () => {
+    const [engine, model] = [await createBackend(), await loadModel()];
+    const graphs = Object.keys(model.card.files).filter((file) => file.endsWith('.onnx')).map((file) => model.source(file));
+    const remote = await serveGraphs(engine, graphs, { port: 0, origins: [server.url] });
+    const stranger = await serveGraphs(engine, graphs, { port: 0 });
+    const tab = await open();
+    try {
+      const before = server.asked.length;
+      await tab.evaluate((url) => page.openRemote(url), remote.url);
+      const { pixels } = await paintIn(tab);
+      const ediffi = await loadEdiffi();
+      const { data } = await ediffi.generate(PROMPT, OPTIONS);
+      await ediffi.dispose();
+      expect(pixels).toEqual([...data]);
+      expect(server.asked.slice(before).filter((path) => path.includes('weights/'))).toEqual([]);
+      await tab.evaluate((url) => page.openRemote(url), stranger.url);
+      await expect(tab.evaluate((quick) => page.paint('a cat', quick), QUICK)).rejects.toThrow(/no answer — is the server there, and does it allow this page/);
+    } finally {
+      await tab.close();
+      await Promise.all([remote.close(), stranger.close()]);
+      await engine.dispose();
+    }
   }, 240_000);
 
   it('takes its weights from the cache the second time, and everything where there is no network', async () => {

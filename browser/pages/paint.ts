@@ -1,6 +1,7 @@
 /* Runs in the page: the embedded model, painted by WebAssembly or WebGPU from files that the page's server has. */
 import { ortWeb } from '@ediffi/backends/ort-web';
 import { ortWebGpu } from '@ediffi/backends/ort-webgpu';
+import { remote } from '@ediffi/backends/remote';
 import { loadEdiffi, type Cascade, type GenerateOptions } from 'ediffi';
 
 let ediffi: Cascade | undefined;
@@ -11,6 +12,8 @@ export interface PaintPage {
   open(): Promise<void>;
   /** The same on the graphics processor. */
   openGpu(): Promise<void>;
+  /** With the networks on a server of the Open Inference Protocol. */
+  openRemote(url: string): Promise<void>;
   /** A picture, with the files it had to read (`cached:` before those from the cache). */
   paint(prompt: string, options: GenerateOptions): Promise<{ pixels: number[]; files: string[]; experts: string[] }>;
   /** What a generation rejects with that is stopped after its second step. */
@@ -25,6 +28,9 @@ const page: PaintPage = {
   async openGpu() {
     const backend = ortWebGpu({ runtime: 'ort/ort.webgpu.bundle.min.mjs', wasm: 'ort/ort-wasm-simd-threaded.asyncify.wasm' });
     ediffi = await loadEdiffi({ backend, baseUrl: 'model/' });
+  },
+  async openRemote(url) {
+    ediffi = await loadEdiffi({ backend: remote(url), baseUrl: 'model/', onProgress: ({ path }) => void files.push(path) });
   },
   async paint(prompt, options) {
     files = [];

@@ -2,13 +2,12 @@
  * Serves graphs by the Open Inference Protocol, version 2, with any backend of ours behind it (Node). Standard clients can use it; with `remote` it also
  * adds regions and attention maps to the graphs, which other servers cannot.
  */
-import { BackendError, EdiffiError, integer, ModelError, OptionError, type Backend, type GraphSites, type Instrumentation, type ModelSource, type Session } from '@ediffi/core';
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { BackendError, EdiffiError, integer, type Backend, type ModelSource } from '@ediffi/core';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { modelName } from './remote.js';
-import { failureOf, statusOf } from './remote/failure.js';
-import { described, HEADER_LENGTH, instrumentationOf, packed, packedJson, queryOf, unpacked, type Extension, type Tensors } from './remote/wire.js';
+import { described, HEADER_LENGTH, instrumentationOf, packed, packedJson, unpacked, type Extension, type Tensors } from './remote/wire.js';
+import { Graphs, type Loaded } from './serve/graphs.js';
+import { answeredOrigin, bodyOf, isBearer, refuse, Refusal } from './serve/http.js';
 
 /** Options of serve. */
 export interface ServeOptions {
@@ -35,130 +34,18 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** An answer with a status of its own. */
-class Refusal extends Error {
-  constructor(
-    readonly status: number,
-    message: string,
-  ) {
-    super(message);
-  }
-}
-
-interface Loaded {
-  readonly session: Session;
-  readonly sha256: string;
-}
-
 /**
  * Serves the graphs, each under its `modelName`, loaded when they are first asked for. Rejects with OptionError for two graphs of one name and options that are
  * none, BackendError when it cannot listen there.
  */
-export async function serve(backend: Backend, graphs: Iterable<ModelSource>, options: ServeOptions = {}): Promise<Server> {
+export async function serve(backend: Backend, sources: Iterable<ModelSource>, options: ServeOptions = {}): Promise<Server> {
   const { host = '127.0.0.1', token, origins = [], uploads = false } = options;
   const [port, maxBytes] = [integer('port', options.port ?? 8000, 0, 65535), integer('maxBytes', options.maxBytes ?? 2 ** 29, 1, Number.MAX_SAFE_INTEGER)];
-  const sources = new Map<string, ModelSource>();
-  for (const graph of graphs) {
-    const name = modelName(graph);
-    if (sources.has(name)) throw new OptionError('graphs', `two of the name ${name}`, 'names of their own');
-    sources.set(name, graph);
-  }
-  const loaded = new Map<string, Promise<Loaded>>();
-  const running = new Set<AbortController>();
-  const closing = new AbortController();
-
-  const load = (name: string, instrument: Instrumentation): Promise<Loaded> => {
-    const source = sources.get(name);
-    if (!source) throw new Refusal(404, `no model '${name}' — there are ${[...sources.keys()].join(', ') || 'none'}`);
-    const key = name + queryOf(instrument);
-    const known = loaded.get(key);
-    if (known) return known;
-    const made = Promise.all([backend.load(source, queryOf(instrument) ? { instrument, signal: closing.signal } : { signal: closing.signal }), hashOf(source)]).then(([session, sha256]) => ({ session, sha256 }));
-    loaded.set(key, made);
-    made.catch(() => loaded.delete(key));
-    return made;
-  };
-
-  const metadata = async (name: string, query: URLSearchParams): Promise<object> => {
-    const { session, sha256 } = await load(name, instrumentationOf(query));
-    const { inputs, outputs, sites } = session;
-    const ediffi: Extension = { inputs, outputs, sha256, ...(sites && { sites: sites as GraphSites }) };
-    return { name, versions: ['1'], platform: 'onnxruntime_onnx', inputs: described(inputs), outputs: described(outputs), parameters: { ediffi } };
-  };
-
-  const infer = async (name: string, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const given = request.headers[HEADER_LENGTH];
-    const { head, tensors } = unpackedRequest(await bodyOf(request, maxBytes), given === undefined ? undefined : Number(given));
-    const { session } = await load(name, instrumentationOf(query));
-    const controller = new AbortController();
-    const gone = (): void => controller.abort(new Error('the client is gone'));
-    response.once('close', gone);
-    running.add(controller);
-    try {
-      const outputs = await session.run(tensors, { signal: controller.signal });
-      const asked = Array.isArray(head['outputs']) ? (head['outputs'] as { name: string; parameters?: { binary_data?: boolean } }[]) : undefined;
-      const names = asked?.map((output) => output.name) ?? Object.keys(outputs);
-      const unknown = names.filter((output) => !outputs[output]);
-      if (unknown.length > 0) throw new Refusal(400, `no output ${unknown.join(', ')} — there are ${Object.keys(outputs).join(', ')}`);
-      const host = Object.fromEntries(await Promise.all(names.map(async (output) => [output, await outputs[output]!.toHost()] as const)));
-      const binary = (head['parameters'] as { binary_data_output?: boolean } | undefined)?.binary_data_output ?? asked?.some((output) => output.parameters?.binary_data) ?? false;
-      const answer = (binary ? packed : packedJson)({ model_name: name, model_version: '1', ...(typeof head['id'] === 'string' && { id: head['id'] }) }, 'outputs', host as Tensors);
-      response.writeHead(200, { 'content-type': answer.header === undefined ? 'application/json' : 'application/octet-stream', ...(answer.header !== undefined && { [HEADER_LENGTH]: String(answer.header) }) }).end(answer.body);
-    } finally {
-      response.off('close', gone);
-      running.delete(controller);
-    }
-  };
-
-  const keep = async (name: string, request: IncomingMessage): Promise<void> => {
-    if (!uploads) throw new Refusal(403, 'this server takes no graphs — start it with uploads');
-    if (sources.has(name)) throw new Refusal(409, `there is a model '${name}' already`);
-    const { parameters } = JSON.parse((await bodyOf(request, maxBytes)).toString('utf8')) as { parameters?: Readonly<Record<string, unknown>> };
-    const file = Object.entries(parameters ?? {}).find(([key]) => /^file:\d+\/model\.onnx$/.test(key))?.[1];
-    if (typeof file !== 'string') throw new Refusal(400, "parameters lack 'file:1/model.onnx', the graph in base64");
-    const bytes = new Uint8Array(Buffer.from(file, 'base64'));
-    sources.set(name, { name, bytes: async () => bytes });
-    await load(name, {}).catch((error: unknown) => {
-      sources.delete(name); // nothing is kept of what cannot be opened
-      throw error;
-    });
-  };
-
-  const drop = async (name: string): Promise<void> => {
-    for (const [key, made] of loaded) if (key === name || key.startsWith(`${name}?`)) {
-      loaded.delete(key);
-      await (await made).session.dispose();
-    }
-  };
-
-  const answered = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', 'http://server');
-    const json = (body: object): void => void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-    const [, v2, kind, ...rest] = pathname.split('/').map(decodeURIComponent);
-    const route = `${request.method} ${[v2, kind].filter(Boolean).join('/')}`;
-    if (route === 'GET v2') return json({ name: 'ediffi', version: '2', extensions: ['binary_tensor_data', 'model_repository'] });
-    if (route === 'GET v2/health') return json({});
-    const [name = '', ...tail] = kind === 'repository' ? rest.slice(1) : rest;
-    const action = tail[0] === 'versions' ? tail.slice(2).join('/') : tail.join('/');
-    if (route === 'GET v2/models' && action === '') return json(await metadata(name, searchParams));
-    if (route === 'GET v2/models' && action === 'ready') return json(await load(name, instrumentationOf(searchParams)).then(() => ({})));
-    if (route === 'POST v2/models' && action === 'infer') return infer(name, searchParams, request, response);
-    if (route === 'POST v2/repository' && rest[0] === 'index') return json([...sources.keys()].map((model) => ({ name: model, version: '1', state: loaded.has(model) ? 'READY' : 'UNAVAILABLE' })));
-    if (route === 'POST v2/repository' && rest[0] === 'models' && action === 'load') return json(await keep(name, request).then(() => ({})));
-    if (route === 'POST v2/repository' && rest[0] === 'models' && action === 'unload') return json(await drop(name).then(() => ({})));
-    throw new Refusal(404, `${request.method} ${pathname}: no such thing here`);
-  };
-
+  const graphs = new Graphs(backend, sources);
   const http = createServer((request, response) => {
-    const origin = request.headers.origin;
-    if (origin !== undefined && (origins.includes('*') || origins.includes(origin))) {
-      response.setHeader('access-control-allow-origin', origin);
-      response.setHeader('vary', 'origin');
-      response.setHeader('access-control-expose-headers', HEADER_LENGTH);
-    }
-    if (request.method === 'OPTIONS') return void response.writeHead(204, { 'access-control-allow-methods': 'GET, POST', 'access-control-allow-headers': `content-type, authorization, ${HEADER_LENGTH}`, 'access-control-max-age': '600' }).end();
-    if (token !== undefined && !isToken(request.headers.authorization, token)) return void refuse(response, new Refusal(401, 'this server wants Authorization: Bearer and its token'));
-    answered(request, response).catch((error: unknown) => refuse(response, error));
+    if (answeredOrigin(request, response, origins)) return;
+    const work = token === undefined || isBearer(request.headers.authorization, token) ? answer(graphs, request, response, maxBytes, uploads) : Promise.reject(new Refusal(401, 'this server wants Authorization: Bearer and its token'));
+    work.catch((error: unknown) => refuse(response, error));
   });
   await new Promise<void>((resolve, reject) => {
     http.once('error', (cause) => reject(new BackendError('serve', `cannot listen on ${host}:${port} — ${cause.message}`, {}, { cause })));
@@ -166,55 +53,87 @@ export async function serve(backend: Backend, graphs: Iterable<ModelSource>, opt
   });
   return {
     url: `http://${host.includes(':') ? `[${host}]` : host}:${(http.address() as AddressInfo).port}`,
-    models: [...sources.keys()],
+    models: graphs.names,
     async close() {
-      closing.abort(new Error('the server was closed'));
-      for (const controller of running) controller.abort(closing.signal.reason);
-      http.closeAllConnections();
+      http.closeAllConnections(); // which aborts the calls
       await new Promise<void>((resolve) => http.close(() => resolve()));
-      for (const made of [...loaded.values()]) await made.then(({ session }) => session.dispose()).catch(() => undefined);
+      await graphs.close();
     },
   };
 }
 
-function refuse(response: ServerResponse, error: unknown): void {
-  if (response.destroyed) return;
-  const status = error instanceof Refusal ? error.status : error instanceof SyntaxError || error instanceof URIError ? 400 : statusOf(error);
-  if (!response.headersSent) response.writeHead(status, { 'content-type': 'application/json' });
-  response.end(JSON.stringify(failureOf(error)));
+async function answer(graphs: Graphs, request: IncomingMessage, response: ServerResponse, maxBytes: number, uploads: boolean): Promise<void> {
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://server');
+  const json = (body: object): void => void response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+  const [, v2, kind, ...rest] = pathname.split('/').map(decodeURIComponent);
+  const [name = '', ...tail] = kind === 'repository' ? rest.slice(1) : rest;
+  const action = (tail[0] === 'versions' ? tail.slice(2) : tail).join('/');
+  const instrument = instrumentationOf(searchParams);
+  const inRepository = rest[0] === 'models';
+  switch (`${request.method} ${[v2, kind].filter(Boolean).join('/')}`) {
+    case 'GET v2':
+      return json({ name: 'ediffi', version: '2', extensions: ['binary_tensor_data', 'model_repository'] });
+    case 'GET v2/health':
+      return json({});
+    case 'GET v2/models':
+      if (action === '') return json(metadata(name, await graphs.load(name, instrument)));
+      if (action === 'ready') return json(await graphs.load(name, instrument).then(() => ({})));
+      break;
+    case 'POST v2/models':
+      if (action === 'infer') return infer(name, () => graphs.load(name, instrument), request, response, maxBytes);
+      break;
+    case 'POST v2/repository':
+      if (rest[0] === 'index') return json(graphs.names.map((graph) => ({ name: graph, version: '1', state: graphs.isLoaded(graph) ? 'READY' : 'UNAVAILABLE' })));
+      if (inRepository && action === 'load' && !uploads) throw new Refusal(403, 'this server takes no graphs — start it with uploads');
+      if (inRepository && action === 'load') return json(await graphs.add(name, graphIn(await bodyOf(request, maxBytes))).then(() => ({})));
+      if (inRepository && action === 'unload') return json(await graphs.release(name).then(() => ({})));
+  }
+  throw new Refusal(404, `${request.method} ${pathname}: no such thing here`);
+}
+
+function metadata(name: string, { session: { inputs, outputs, sites }, sha256 }: Loaded): object {
+  const ediffi: Extension = { inputs, outputs, sha256, ...(sites && { sites }) };
+  return { name, versions: ['1'], platform: 'onnxruntime_onnx', inputs: described(inputs), outputs: described(outputs), parameters: { ediffi } };
+}
+
+/** The graph in a request of Triton's model repository extension. */
+function graphIn(body: Buffer): Uint8Array {
+  const { parameters } = JSON.parse(body.toString('utf8')) as { readonly parameters?: Readonly<Record<string, unknown>> };
+  const file = Object.entries(parameters ?? {}).find(([key]) => /^file:\d+\/model\.onnx$/.test(key))?.[1];
+  if (typeof file !== 'string') throw new Refusal(400, "parameters lack 'file:1/model.onnx', the graph in base64");
+  return new Uint8Array(Buffer.from(file, 'base64'));
+}
+
+/** What a request may ask for beside its inputs. */
+interface Asked {
+  readonly id?: unknown;
+  readonly outputs?: readonly { readonly name: string; readonly parameters?: { readonly binary_data?: boolean } }[];
+  readonly parameters?: { readonly binary_data_output?: boolean };
+}
+
+async function infer(name: string, load: () => Promise<Loaded>, request: IncomingMessage, response: ServerResponse, maxBytes: number): Promise<void> {
+  const header = request.headers[HEADER_LENGTH];
+  const { head, tensors } = inputsIn(await bodyOf(request, maxBytes), header === undefined ? undefined : Number(header));
+  const { id, outputs: asked, parameters } = head as Asked;
+  const { session } = await load();
+  const controller = new AbortController();
+  const gone = (): void => controller.abort(new Error('the client is gone'));
+  response.once('close', gone);
+  const outputs = await session.run(tensors, { signal: controller.signal }).finally(() => response.off('close', gone));
+  const names = asked?.map((output) => output.name) ?? Object.keys(outputs);
+  const unknown = names.filter((output) => !outputs[output]);
+  if (unknown.length > 0) throw new Refusal(400, `no output ${unknown.join(', ')} — there are ${Object.keys(outputs).join(', ')}`);
+  const found = Object.fromEntries(await Promise.all(names.map(async (output) => [output, await outputs[output]!.toHost()] as const))) as Tensors;
+  const binary = parameters?.binary_data_output ?? asked?.some((output) => output.parameters?.binary_data) ?? false;
+  const made = (binary ? packed : packedJson)({ model_name: name, model_version: '1', ...(typeof id === 'string' && { id }) }, 'outputs', found);
+  response.writeHead(200, made.header === undefined ? { 'content-type': 'application/json' } : { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(made.header) }).end(made.body);
 }
 
 /** What does not follow the protocol is the client's mistake. */
-function unpackedRequest(body: Buffer, header: number | undefined): ReturnType<typeof unpacked> {
+function inputsIn(body: Buffer, header: number | undefined): ReturnType<typeof unpacked> {
   try {
     return unpacked(body, header, 'inputs');
   } catch (error) {
     throw EdiffiError.isInstance(error) ? new Refusal(400, error.message) : error;
-  }
-}
-
-async function bodyOf(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of request as AsyncIterable<Buffer>) {
-    size += part.length;
-    if (size > maxBytes) throw new Refusal(413, `the request is larger than ${maxBytes} bytes`);
-    parts.push(part);
-  }
-  return Buffer.concat(parts);
-}
-
-/** In constant time, whatever the lengths. */
-function isToken(header: string | undefined, token: string): boolean {
-  const digest = (value: string): Buffer => createHash('sha256').update(value).digest();
-  return timingSafeEqual(digest(header ?? ''), digest(`Bearer ${token}`));
-}
-
-async function hashOf(source: ModelSource): Promise<string> {
-  if (source.sha256 !== undefined) return source.sha256; // the backend checks it
-  try {
-    return createHash('sha256').update(await source.bytes()).digest('hex');
-  } catch (cause) {
-    throw new ModelError(`${source.name}: cannot be read`, source.name, { cause });
   }
 }

@@ -51,6 +51,7 @@ export function canvasRegions(canvas: Rgba, colors: Readonly<Record<string, Pain
   if (!(width > 0 && height > 0) || data.length !== width * height * 4) {
     throw new ShapeError('canvas', 'width × height × 4 bytes, none of them zero', `${width} × ${height} with ${data.length} bytes`);
   }
+  if (typeof colors !== 'object' || colors === null) throw new OptionError('canvas colours', colors, "{ '#2e7d32': 'phrase of the prompt' }");
   const tolerance = finiteNumber('canvas tolerance', options.tolerance ?? 48, 0, 442);
   const palette = Object.entries(colors).map(([color, painted]) => ({ color, rgb: parseColor(color), painted: describe(painted), mask: new Float32Array(width * height), count: 0 }));
   if (!palette.length) throw new OptionError('canvas colours', '{}', 'at least one colour with its phrase');
