@@ -21,12 +21,12 @@ await judge.dispose();
 const imagenet = await openImagenet(backend, set);
 
 const ROWS = [
-  ...(values.before === undefined ? [] : [{ name: 'version 0.5, 2 steps', folder: values.before, sr1: 2 }]),
-  ...[2, 4, 8].map((sr1) => ({ name: `version 0.6, ${sr1} steps`, sr1 })),
+  ...(values.before === undefined ? [] : [{ folder: values.before, sr1: 2 }]),
+  ...[2, 4, 8].map((sr1) => ({ sr1 })),
 ];
 const far = frechetFrom(momentsOf(first(imagenet.real)));
 const rows = [];
-for (const { name, folder, sr1 } of ROWS) {
+for (const { folder, sr1 } of ROWS) {
   const model = await loadEdiffi({ backend, ...(folder !== undefined && { folder }) });
   const features = [];
   for (let i = 0; i < count; i++) {
@@ -34,7 +34,7 @@ for (const { name, folder, sr1 } of ROWS) {
     features.push(await imagenet.look(tensorOf(tensor, 'picture')));
   }
   await model.dispose();
-  rows.push({ name, features });
+  rows.push({ name: `version ${Object.values(model.parts.versions)[0]}, ${sr1} steps`, features });
   process.stderr.write('.');
 }
 process.stderr.write('\n');

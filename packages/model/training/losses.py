@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from train import Conditioner, Data, validate
-from unet import network_for
+from unet import trained
 
 if __name__ == "__main__":
     here = Path(__file__).parent
@@ -30,7 +30,5 @@ if __name__ == "__main__":
     data, conditioner = Data(a.validation), Conditioner(a.run, a.tokenizers, device)
     for name in a.name:
         a_of = argparse.Namespace(**{**vars(a), "name": name})
-        network = network_for(name).to(memory_format=torch.channels_last)
-        network.load_state_dict(torch.load(a.run / f"{name}.pt"))
-        found = validate(a_of, network.eval(), data, conditioner, device, a.batches)
+        found = validate(a_of, trained(a.run, name), data, conditioner, device, a.batches)
         print(name, json.dumps({str(s): round(v, 4) for s, v in found.items()}), flush=True)

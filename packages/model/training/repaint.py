@@ -19,7 +19,7 @@ from encoders import autocast, to_pixels
 from sample import dpmpp_2m, karras
 from super_resolution import shrink
 from train import Conditioner, Data
-from unet import network_for, precondition
+from unet import precondition, trained
 
 NOISE = (0.15, 0.8)  # σ it starts from, log-uniform
 
@@ -41,9 +41,7 @@ def part(job):
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    base = network_for(a.name).to(memory_format=torch.channels_last)
-    base.load_state_dict(torch.load(a.run / f"{a.name}.pt"))
-    base.eval()
+    base = trained(a.run, a.name)
     data, conditioner = Data(a.data), Conditioner(a.run, a.tokenizers, torch.device("cpu"))
     made = []
     for start in range(0, len(rows), a.batch):

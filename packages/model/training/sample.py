@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from train import Conditioner
-from unet import network_for, precondition
+from unet import precondition, trained
 
 PROMPTS = json.loads((Path(__file__).parent.parent / "prompts.json").read_text())
 
@@ -82,8 +82,5 @@ if __name__ == "__main__":
     parser.add_argument("--tokenizers", type=Path, default=Path(__file__).parent.parent / "tokenizers")
     a = parser.parse_args()
     torch.set_num_threads(1)
-    network = network_for(a.name)
-    network.load_state_dict(torch.load(a.run / f"{a.name}.pt"))
-    network.eval()
     conditioner = Conditioner(a.run, a.tokenizers, torch.device("cpu"))
-    sheet(paint([(0.0, network)], conditioner, [p["prompt"] for p in PROMPTS], a.steps, a.guidance, a.seed), 8, a.out)
+    sheet(paint([(0.0, trained(a.run, a.name))], conditioner, [p["prompt"] for p in PROMPTS], a.steps, a.guidance, a.seed), 8, a.out)

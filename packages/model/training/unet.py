@@ -240,6 +240,13 @@ def network_for(name):
     return Base(channels=(64, 128, 192))
 
 
+def trained(run, name):
+    """The network of `name` with the weights of RUN/NAME.pt, for looking at what was learnt."""
+    network = network_for(name).to(memory_format=torch.channels_last)
+    network.load_state_dict(torch.load(run / f"{name}.pt", map_location="cpu"))
+    return network.eval()
+
+
 def precondition(network, x, sigma, sigma_data, *rest):
     """D = c_skip·x + c_out·F(c_in·x; ln(σ)/4), EDM Table 1 (arXiv 2206.00364)."""
     s = sigma.view(-1, 1, 1, 1)

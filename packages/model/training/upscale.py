@@ -16,7 +16,7 @@ import torch
 from sample import dpmpp_2m, karras, sheet
 from super_resolution import enlarge, shrink
 from train import Conditioner, Data
-from unet import network_for, precondition
+from unet import precondition, trained
 
 
 @torch.no_grad()
@@ -51,9 +51,7 @@ if __name__ == "__main__":
     a = parser.parse_args()
     torch.set_num_threads(1)
     stage = next(s for s in json.loads(a.card.read_text())["stages"] if s["name"] == a.name[:3])
-    network = network_for(a.name)
-    network.load_state_dict(torch.load(a.run / f"{a.name}.pt"))
-    network.eval()
+    network = trained(a.run, a.name)
     rng = np.random.default_rng(3)
     pictures, _, captions, *_ = Data(a.validation).batch(rng, a.count, torch.device("cpu"), np.ones(a.count, bool))
     embeddings = Conditioner(a.run, a.tokenizers, torch.device("cpu"))(captions, None, None, False)
