@@ -14,7 +14,9 @@ export const all: [string, unknown, unknown, unknown] = [ensemble.experts[0]!.na
 const WHOLE = `
 import { loadEdiffi, Pipeline, type GeneratedImage } from 'ediffi';
 import { ortWeb } from '@ediffi/backends/ort-web';
+import { remote } from '@ediffi/backends/remote';
 export const paint = async (): Promise<GeneratedImage> => (await loadEdiffi({ backend: ortWeb({ runtime: '/x.mjs' }) })).generate('a cat', { seed: 7 });
+export const elsewhere = (): ReturnType<typeof loadEdiffi> => loadEdiffi({ backend: remote('http://localhost:8000'), verify: false });
 export const open: typeof Pipeline.open = Pipeline.open;
 // @ts-expect-error: a seed is a number
 export const wrong = async (): Promise<GeneratedImage> => (await loadEdiffi()).generate('a cat', { seed: 'seven' });
