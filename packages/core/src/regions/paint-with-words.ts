@@ -43,7 +43,7 @@ export class PaintWithWords {
 
   /** Throws ShapeError for a mask that is empty or not `[H, W]`, OptionError for values outside 0…1, an `outside` outside −1…0 or a strength that is no number. */
   constructor(regions: readonly Region[], options: PaintOptions = {}) {
-    if (!Array.isArray(regions) || regions.length === 0) throw new OptionError('regions', regions, 'a list of at least one { phrase, mask }');
+    if (!regions?.length) throw new OptionError('regions', regions, 'a list of at least one { phrase, mask }');
     for (const { phrase, mask, weight } of regions) {
       if (!mask?.shape || !mask.data) throw new OptionError(`mask of "${phrase}"`, mask, 'a tensor [H, W], such as float32(values, [H, W])');
       if (mask.shape.length !== 2 || mask.data.length === 0) throw new ShapeError(`mask of "${phrase}"`, '[H, W] with H, W > 0', shapeText(mask.shape));
