@@ -134,13 +134,20 @@ describe('remote', () => {
   it('refuses what it would do wrongly: no server, no such graph, another version, an edited graph', async () => {
     const { url } = await start([affine()]);
     await expect(load('http://127.0.0.1:9')).rejects.toThrow(/no answer/);
-    expect(() => remote('localhost')).toThrow(/no URL/);
+    for (const none of ['localhost', 'gpu-box:8000', '/v2']) expect(() => remote(none)).toThrow(/server: expected a URL such as/);
     await expect(load(url, {}, lookup())).rejects.toThrow(/has no model 'lookup' — it has affine/);
     await expect(load(url, {}, { ...affine(), sha256: 'f'.repeat(64) })).rejects.toSatisfy(ModelError.isInstance);
     await expect(load(url, {}, { ...affine(), edited: 'LoRA robot' })).rejects.toThrow(/edited \(LoRA robot\)/);
     await expect(load(url, { uploads: true })).rejects.toThrow(/takes no graphs/);
     const { url: other, http } = await foreign(() => ({ json: { hello: 1 } }));
     await expect(load(other)).rejects.toThrow(/no metadata of a model/);
+    http.close();
+  });
+
+  it('takes it as sent when somebody else has sent the same graph meanwhile', async () => {
+    const { url, requests, http } = await foreign((request, _, calls) => (request.method === 'POST' ? { status: 409, json: { error: 'there already' } } : calls === 1 ? { status: 404, json: { error: 'no model' } } : { json: METADATA }));
+    expect((await load(url, { uploads: true })).inputs.map(({ name }) => name)).toEqual(['x']);
+    expect(requests.map((line) => line.replace(/-\w{16}/, ''))).toEqual(['GET /v2/models/affine', 'POST /v2/repository/models/affine/load', 'GET /v2/models/affine']);
     http.close();
   });
 

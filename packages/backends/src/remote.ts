@@ -2,7 +2,7 @@
  * Graphs on a server, by the Open Inference Protocol, version 2 (KServe, Triton, MLServer; `ediffi serve`): the same code, another machine.
  * Each call is one request and keeps nothing on the server, so that replicas share the work and a call may be tried again.
  */
-import { BackendError, cpu, DisposedError, integer, type Abort, type Backend, type Instrumentation, type MaybePromise, type ModelSource, type Session, type Tensor } from '@ediffi/core';
+import { BackendError, cpu, DisposedError, integer, OptionError, type Abort, type Backend, type Instrumentation, type MaybePromise, type ModelSource, type Session, type Tensor } from '@ediffi/core';
 import { checkFeeds, describeFeeds } from './ort/feeds.js';
 import { Connection, type Answer } from './remote/connection.js';
 import { named, refusal, uploaded, type Graph } from './remote/graph.js';
@@ -18,6 +18,7 @@ export interface RemoteOptions {
   readonly uploads?: boolean;
   /** How often a request is tried again when there is no answer, or the server is too busy to begin. Default 2. */
   readonly retries?: number;
+  /** Node's own gives up after five minutes without an answer: for slower calls, one with another `dispatcher`. */
   readonly fetch?: typeof fetch;
 }
 
@@ -47,11 +48,9 @@ export function remote(url: string | URL, { model: nameOf = modelName, headers =
 }
 
 function baseOf(url: string | URL): string {
-  try {
-    return new URL(url).href.replace(/\/$/, '');
-  } catch (cause) {
-    throw new BackendError('remote', `'${String(url)}' is no URL — it looks like http://localhost:8000`, {}, { cause });
-  }
+  const parsed = URL.canParse(String(url)) ? new URL(url) : undefined;
+  if (!parsed || !/^https?:$/.test(parsed.protocol)) throw new OptionError('server', String(url), 'a URL such as http://localhost:8000');
+  return parsed.href.replace(/\/$/, '');
 }
 
 function sessionOf(connection: Connection, name: string, { path, query, inputs, outputs, binary, sites, changed }: Graph, sending: { binary: boolean }, closed: () => boolean): Session {

@@ -108,7 +108,7 @@ export async function uploaded(connection: Connection, source: ModelSource, name
     const load = `/v2/repository/models/${encodeURIComponent(there)}/load`;
     const body = JSON.stringify({ parameters: { config: '{"backend":"onnxruntime"}', 'file:1/model.onnx': base64(bytes) } });
     const answer = await connection.ask(load, { method: 'POST', body, headers: { 'content-type': 'application/json' }, signal });
-    if (answer.status !== 200) throw refusal(answer, source.name, load);
+    if (answer.status !== 200 && answer.status !== 409) throw refusal(answer, source.name, load); // 409: somebody else was faster, with the same bytes
     found = await metadata(connection, path, signal, source.name);
   }
   if (!found) throw new BackendError('remote', `${source.name}: ${connection.base} took the graph and does not have it`);

@@ -68,6 +68,8 @@ describe('help and usage', () => {
     [['paint', 'a cat', '--image', '/nowhere/x.png'], /--image: cannot read \/nowhere\/x.png \(ENOENT\)/],
     [['paint', 'a cat', '--size', 'big'], /--size: expected WIDTHxHEIGHT/],
     [['paint', 'a cat', '--preview', 'ascii'], /--preview: expected one of/],
+    [['paint', 'a cat', '--server', 'gpu-box'], /server: expected a URL such as http/],
+    [['serve', '--port', 'any'], /--port: expected a number, got "any"/],
     [['evaluate', 'some-folder'], /evaluate: give a folder of PNG files and --against another one/],
     [['evaluate', '/nowhere', '--against', '/nowhere'], /folder: cannot read the folder \/nowhere/],
     [['evaluate', '--count', 'all'], /--count: expected a number, got "all"/],
