@@ -14,6 +14,14 @@ export function abortable<T>(work: Promise<T>, signal: Abort | undefined): Promi
   });
 }
 
+/** SHA-256 in lower-case hexadecimal, off the JavaScript thread. Throws CapabilityError in a page that has no Web Crypto. */
+export async function sha256(bytes: Uint8Array, name: string): Promise<string> {
+  const subtle = globalThis.crypto?.subtle;
+  if (!subtle) throw new CapabilityError('hash check', `${name}: SHA-256 needs Web Crypto, which this page has not — serve it over https, or give the model without sha256`);
+  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
 /** The bytes of a model, checked against its hash off the JavaScript thread. Throws ModelError when they are missing or changed. */
 export async function verifiedBytes(model: ModelSource): Promise<Uint8Array> {
   let bytes: Uint8Array;
@@ -24,10 +32,7 @@ export async function verifiedBytes(model: ModelSource): Promise<Uint8Array> {
     throw new ModelError(`${model.name}: cannot be read${model.path ? ` from ${model.path}` : ''} — reinstall or download it again`, model.name, { cause });
   }
   if (model.sha256 === undefined) return bytes;
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) throw new CapabilityError('hash check', `${model.name}: SHA-256 needs Web Crypto, which this page has not — serve it over https, or give the model without sha256`);
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
-  const actual = Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const actual = await sha256(bytes, model.name);
   if (actual !== model.sha256) {
     throw new ModelError(`${model.name}: SHA-256 is ${actual.slice(0, 12)}…, expected ${model.sha256.slice(0, 12)}… (${bytes.length} bytes) — the file is damaged or from another version`, model.name);
   }

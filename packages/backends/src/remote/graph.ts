@@ -2,7 +2,7 @@
 import { BackendError, CapabilityError, ModelError, type Abort, type Instrumentation, type LoadOptions, type ModelSource, type Session, type ValueInfo } from '@ediffi/core';
 import type { Instrumented } from '../graph/instrument.js';
 import { wantsInstruments } from '../ort/open.js';
-import { verifiedBytes } from '../ort/source.js';
+import { sha256, verifiedBytes } from '../ort/source.js';
 import type { Answer, Connection } from './connection.js';
 import { errorOf, type Failure } from './failure.js';
 import { infos, queryOf, type Extension, type WireTensor } from './wire.js';
@@ -67,7 +67,7 @@ export async function named(connection: Connection, source: ModelSource, name: s
   const [theirs, ours] = [found.parameters?.ediffi?.sha256, source.sha256];
   if (theirs !== undefined && ours !== undefined && theirs !== ours) throw new ModelError(`${source.name}: the server's SHA-256 is ${theirs.slice(0, 12)}…, expected ${ours.slice(0, 12)}… — it has another version`, source.name);
   const graph = graphOf(path, query, found, source.name);
-  if (!wantsInstruments(instrument) || graph.sites || found.parameters?.ediffi) return graph;
+  if (!wantsInstruments(instrument) || found.parameters?.ediffi) return graph;
   return hosted(graph, source, instrument);
 }
 
@@ -99,9 +99,8 @@ export async function uploaded(connection: Connection, source: ModelSource, name
   if (source.externalData?.length || source.folder !== undefined) throw new CapabilityError('remote', `${source.name}: graphs with weights in files beside them cannot be sent — put them on the server`, { code: 'EXTERNAL' });
   const plain = await verifiedBytes(source);
   const changed = wantsInstruments(instrument) ? (await import('../graph/instrument.js')).instrument(plain, instrument, source.name) : undefined;
-  const bytes = (changed?.bytes ?? plain) as Uint8Array<ArrayBuffer>;
-  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
-  const there = `${name}-${Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+  const bytes = changed?.bytes ?? plain;
+  const there = `${name}-${(await sha256(bytes, source.name)).slice(0, 16)}`;
   const path = `/v2/models/${encodeURIComponent(there)}`;
   let found = await metadata(connection, path, signal, source.name);
   if (!found) {
