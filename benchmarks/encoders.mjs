@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { evaluateModel, loadBase, loadJudge } from 'ediffi';
 import { publish, table } from './lib/science.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
 const [count, steps] = [Number(values.count), Number(values.steps)];
@@ -13,9 +14,8 @@ const QUESTIONS = ['object of one', 'object of two', 'count', 'background', 'sty
 
 const [{ judge, set }, model] = [await loadJudge(), await loadBase()];
 const words = (scene) => scene.caption.split(' ').length;
-const sorted = set.scenes.map(words).sort((a, b) => a - b);
-const median = sorted[Math.floor(sorted.length / 2)];
-const LENGTHS = { [`up to ${median - 1} words`]: (scene) => words(scene) < median, [`${median} words and more`]: (scene) => words(scene) >= median };
+const usual = median(set.scenes.map(words));
+const LENGTHS = { [`up to ${usual - 1} words`]: (scene) => words(scene) < usual, [`${usual} words and more`]: (scene) => words(scene) >= usual };
 
 /** The evaluation set of some of its scenes. */
 function among(chosen) {
@@ -53,4 +53,4 @@ const markdown = `${table(
 
 ${sets.join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
 console.log(markdown);
-if (values.save) publish('encoders', markdown, { count, steps, median, rows });
+if (values.save) publish('encoders', markdown, { count, steps, median: usual, rows });

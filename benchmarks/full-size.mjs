@@ -17,6 +17,7 @@ import { ortNode } from '@ediffi/backends/ort-node';
 import { float32, hostTensor, numberToHalf } from '@ediffi/core';
 import { child, memory } from './memory.mjs';
 import { stamp } from './stamp.mjs';
+import { median } from './lib/median.mjs';
 
 const VARIANTS = { stock: undefined, sliced: { slices: 16 }, painted: { regions: true }, watched: { maps: true }, frugal: { regions: true, maps: true, slices: 16 } };
 const TARGETS = { peakOverWeights: 1.25, openOverPython: 1.02, stepOverPython: 1.02, paintedOverStock: 1.03, watchedOverStock: 1.1 };
@@ -62,7 +63,6 @@ async function run(path, variant) {
 }
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const round = (x) => Number(x.toFixed(3));
 
 function measure(name) {

@@ -15,6 +15,7 @@ import { ExpertEnsemble, float32 } from '@ediffi/core';
 import { loadBase, loadEdiffi } from 'ediffi';
 import { loadModel } from '../packages/model/dist/index.js';
 import { stamp } from './stamp.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, model: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const where = values.model === undefined ? {} : { folder: values.model };
@@ -69,7 +70,6 @@ for (let round = -1; round < Number(values.rounds); round++) {
 }
 await Promise.all([base, cascade, single, one].map((part) => part.dispose()));
 
-const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const ratio = (a, b) => Number(median(seconds[a].map((v, i) => v / seconds[b][i])).toFixed(3));
 const bestRatio = (a, b) => Number((Math.min(...seconds[a]) / Math.min(...seconds[b])).toFixed(3));
 const pairs = { sdkOverBareRuntime: ['base', 'bare'], paintedOverPlain: ['painted', 'base'], ensembleOverSingle: ['base', 'single'] };

@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { evaluateModel, loadBase, loadEdiffi, loadJudge } from 'ediffi';
 import { publish, table } from './lib/science.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } } });
 const [count, threads] = [Number(values.count), Number(values.threads)];
@@ -26,7 +27,7 @@ async function seconds() {
   }
   await ediffi.dispose();
   await backend.dispose();
-  return times.map((list) => list.sort((a, b) => a - b)[Math.floor(list.length / 2)]);
+  return times.map(median);
 }
 
 const took = await seconds();

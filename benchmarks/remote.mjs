@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { remote } from '@ediffi/backends/remote';
 import { loadEdiffi } from 'ediffi';
 import { stamp } from './stamp.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, steps: { type: 'string', default: '25' }, save: { type: 'boolean', default: false } } });
 const cli = fileURLToPath(new URL('../packages/ediffi/dist/cli.js', import.meta.url));
@@ -30,7 +31,6 @@ for (let round = -1; round < Number(values.rounds); round++) { // the first roun
 await Promise.all(Object.values(models).map((model) => model.dispose()));
 server.kill('SIGINT');
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const round3 = (v) => Number(v.toFixed(3));
 const result = {
   ...stamp(), rounds: Number(values.rounds), steps: Number(values.steps), equal,

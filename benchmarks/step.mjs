@@ -14,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { randn } from '@ediffi/core';
 import { dpmMultistep, euler, fromDiffusers, unipc } from '@ediffi/sampler';
 import { stamp } from './stamp.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, save: { type: 'boolean', default: false } } });
 const sd = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: 'scaled_linear' };
@@ -79,7 +80,6 @@ const lines = child && createInterface({ input: child.stdout })[Symbol.asyncIter
 const versions = lines && JSON.parse((await lines.next()).value);
 if (!python) console.log('PYTHON is not set: only our own times (give a Python with torch and diffusers for the comparison)');
 
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const result = { ...stamp(), ...(versions && { python: versions }), steps: STEPS, rounds: Number(values.rounds), classes: {} };
 for (const name of Object.keys(classes)) {
   const { step, solver } = ours(name);

@@ -24,6 +24,7 @@ const options = { seed: 7, steps: Number(values.steps) };
 const contents = `
 import { ortWeb } from '@ediffi/backends/ort-web';
 import { loadBase } from 'ediffi';
+import { median } from './lib/median.mjs';
 const base = await loadBase({ backend: ortWeb({ runtime: 'ort/ort.wasm.bundle.min.mjs', wasm: 'ort/ort-wasm-simd-threaded.wasm' }), baseUrl: 'model/' });
 globalThis.paint = (prompt, options) => base.generate(prompt, options);
 globalThis.ready = true;`;
@@ -50,7 +51,6 @@ await inPage(); // both load their graphs
 await inNode();
 const rounds = [];
 for (let i = 0; i < Number(values.rounds); i++) rounds.push(i % 2 ? { node: await inNode(), page: await inPage() } : { page: await inPage(), node: await inNode() });
-const median = (list) => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)];
 const best = (key) => Math.min(...rounds.map((round) => round[key]));
 const round = (value) => Number(value.toPrecision(3));
 const result = {

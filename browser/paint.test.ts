@@ -70,9 +70,8 @@ inChromium('the embedded model in Chromium', () => {
 
   it('paints on a server that allows the page, the very bytes that Node paints, and downloads no weights', async () => {
     const [engine, model] = [await createBackend(), await loadModel()];
-    const graphs = Object.keys(model.card.files).filter((file) => file.endsWith('.onnx')).map((file) => model.source(file));
-    const remote = await serveGraphs(engine, graphs, { port: 0, origins: [server.url] });
-    const stranger = await serveGraphs(engine, graphs, { port: 0 });
+    const remote = await serveGraphs(engine, model.graphs(), { port: 0, origins: [server.url] });
+    const stranger = await serveGraphs(engine, model.graphs(), { port: 0 });
     const tab = await open();
     try {
       const before = server.asked.length;

@@ -21,7 +21,7 @@ export function oneOf(serverOf: (graph: string) => string): Backend {
 /** Serves the high-noise experts on one port and everything else on another, and paints through both. */
 export async function main(prompt = 'a rocket in outer space', steps = 25): Promise<{ picture: GeneratedImage; asked: string[] }> {
   const model = await loadModel();
-  const graphs = Object.keys(model.card.files).filter((file) => file.endsWith('.onnx')).map((file) => model.source(file));
+  const graphs = model.graphs();
   const isHigh = (name: string): boolean => name.includes('high');
   const engine = await createBackend();
   const first = await serve(engine, graphs.filter(({ name }) => isHigh(name)), { port: 0 });

@@ -40,6 +40,7 @@ describe('loadModel', () => {
     expect(source).toMatchObject({ name: 'a.onnx', sha256: hash, path: join(folder, 'weights', 'a.onnx') });
     expect(new Uint8Array(await source.bytes())).toEqual(new Uint8Array(graph));
     expect(await model.tokenizer('t5.json')).toEqual({ model: {} });
+    expect(model.graphs().map(({ name }) => name)).toEqual(['a.onnx']); // three parts of one file
     expect(() => model.source('b.onnx')).toThrow(/not a file of toy, which has a.onnx/);
   });
 

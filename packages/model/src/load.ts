@@ -22,6 +22,8 @@ export interface Model {
   readonly location: string;
   /** A graph of the card, checked against its hash whenever it is read. Throws ModelError for a file the card does not list. */
   source(file: string): ModelSource;
+  /** Every graph that paints, encoders and experts, each once; not the judge of the evaluation set. What a server of the model serves. */
+  graphs(): ModelSource[];
   /** A parsed tokenizer.json. Rejects with ModelError when it is missing or damaged. */
   tokenizer(file: string): Promise<object>;
   /** The parsed evaluation set of the card. Rejects with ModelError when there is none, or it is missing or damaged. */
@@ -62,15 +64,17 @@ export async function openModel(options: LoadModelOptions, onDisk: (folder?: str
   };
   if (options.verify ?? (!fetch && baseUrl === undefined)) for (const file of Object.keys(card.files)) await checked(file);
 
+  const source = (file: string): ModelSource => {
+    const entry = card.files[file];
+    if (!entry) throw new ModelError(`${file}: not a file of ${card.name}, which has ${Object.keys(card.files).join(', ')}`, file);
+    const path = store.path?.(`weights/${file}`);
+    return { name: file, bytes: () => checked(file), sha256: entry.sha256, ...(path !== undefined && { path }) };
+  };
   return {
     card,
     location: store.location,
-    source(file) {
-      const entry = card.files[file];
-      if (!entry) throw new ModelError(`${file}: not a file of ${card.name}, which has ${Object.keys(card.files).join(', ')}`, file);
-      const path = store.path?.(`weights/${file}`);
-      return { name: file, bytes: () => checked(file), sha256: entry.sha256, ...(path !== undefined && { path }) };
-    },
+    source,
+    graphs: () => [...new Set([...Object.values(card.encoders), ...card.stages.flatMap(({ experts }) => experts)].map(({ file }) => file))].map(source),
     tokenizer: (file) => json('tokenizers', file),
     async evaluation() {
       if (!card.evaluation) throw new ModelError(`${card.name}: the card has no evaluation set`, 'card.json');

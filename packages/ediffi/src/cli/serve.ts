@@ -34,10 +34,7 @@ export async function serveCommand(typed: ServeArguments, io: Io): Promise<void>
 
 /** Every graph of the embedded model, of a folder like it, or of a folder or hub repository of ONNX files. */
 async function graphsOf({ model, offline }: ServeArguments): Promise<ModelSource[]> {
-  if (await isOwnModel(model)) {
-    const own = await loadModel(model === undefined ? {} : { folder: model });
-    return Object.keys(own.card.files).filter((file) => file.endsWith('.onnx') && file !== own.card.evaluation?.file).map((file) => own.source(file));
-  }
+  if (await isOwnModel(model)) return (await loadModel(model === undefined ? {} : { folder: model })).graphs();
   const files = await filesOf(model!, offline ? { offline } : {});
   const graphs = (await files.list()).filter((path) => path.endsWith('.onnx'));
   if (graphs.length === 0) throw new UsageError(`--model: ${files.location} holds no .onnx files`);
