@@ -292,7 +292,7 @@ def spelling_loss(logits, rows, letters):
     return F.cross_entropy(said[:, 0], place) + F.cross_entropy(said[:, 1], length), right
 
 
-def train_t5(scenes, tokenizer, minutes, out, rate, start, earlier, counting, batch=64):
+def train_t5(scenes, tokenizer, minutes, out, rate, start, earlier, *, counting, batch=64):
     rng = np.random.default_rng(11)
     model = T5Pretraining(tokenizer.get_vocab_size())
     if start:
@@ -333,7 +333,7 @@ def autocast(device):
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
-def train_clip(pictures, scenes, tokenizer, minutes, out, rate, start, earlier, counting, batch=256):
+def train_clip(pictures, scenes, tokenizer, minutes, out, rate, start, earlier, *, counting, batch=256):
     rng = np.random.default_rng(12)
     text, image = ClipText(tokenizer.get_vocab_size()), ClipImage()
     if start:
@@ -392,7 +392,7 @@ if __name__ == "__main__":
     all_scenes = pickle.loads((a.data / "scenes.pkl").read_bytes())
     earlier = tokenizer_files.load(a.start_tokenizers or a.tokenizers)
     if a.which == "t5":
-        train_t5(all_scenes, t5_tokens, a.minutes, a.out, a.rate or 2e-3, a.start, earlier[0], a.counting)
+        train_t5(all_scenes, t5_tokens, a.minutes, a.out, a.rate or 2e-3, a.start, earlier[0], counting=a.counting)
     else:
         pictures = np.load(a.data / "pictures.npy", mmap_mode="r")
-        train_clip(pictures, all_scenes, clip_tokens, a.minutes, a.out, a.rate or 1.5e-3, a.start, earlier[1], a.counting)
+        train_clip(pictures, all_scenes, clip_tokens, a.minutes, a.out, a.rate or 1.5e-3, a.start, earlier[1], counting=a.counting)

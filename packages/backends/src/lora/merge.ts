@@ -4,7 +4,7 @@ import { byteLength, externalTensors, type ExternalTensor } from '../graph/exter
 import { FLOAT, FLOAT16, parseModel, subgraphNodes, type Initializer, type Node, type OnnxModel } from '../graph/onnx.js';
 import { concat, field, fields, opening } from '../graph/wire.js';
 import { tensor } from '../graph/write.js';
-import type { SourceGraph } from '../ort/memory-graph.js';
+import { editedSource, type SourceGraph } from '../ort/memory-graph.js';
 import { sourceGraph } from '../ort/source-graph.js';
 import type { Lora, LoraLayer, LoraPart } from './file.js';
 import { diffusersPath } from './sdxl-names.js';
@@ -41,10 +41,8 @@ export async function withLora(source: ModelSource, loras: readonly WeightedLora
   const additions = match(model, loras, part, source.name);
   const changed = additions.reduce((sum, { target }) => sum + (byteLength(target.tensor.type, target.tensor.dims.reduce((a, b) => a * b, 1)) ?? 0), 0);
   if (graph.bytes.length + changed >= MAX_BYTES) throw new CapabilityError('lora', `${source.name}: these LoRAs change ${changed} bytes of weights, more than one ONNX message holds — use a float16 export, or LoRAs of fewer layers`, { code: 'TOO_LARGE' });
-  const { sha256: _, path: __, bytes: ___, ...rest } = source;
-  const folder = graph.folder === undefined ? {} : { folder: graph.folder };
-  const edited = [source.edited, ...loras.map(({ lora }) => `LoRA ${lora.name}`)].filter(Boolean).join(', ');
-  return { ...rest, ...folder, edited, bytes: () => merged(model, additions, graph), detach: () => source };
+  const edit = loras.map(({ lora }) => `LoRA ${lora.name}`).join(', ');
+  return { ...editedSource(source, graph, edit, () => merged(model, additions, graph)), detach: () => source };
 }
 
 function match(model: OnnxModel, loras: readonly WeightedLora[], part: LoraPart, name: string): Addition[] {

@@ -32,3 +32,9 @@ export function withExternal(bytes: Uint8Array, external: SourceGraph['external'
   for (const tensor of externalTensors(bytes, name)) checkExtent(tensor, dataOf(tensor)?.length, name);
   return { bytes, external, read: async (tensor) => dataOf(tensor)!.subarray(tensor.offset, tensor.offset + tensor.length) };
 }
+
+/** `source` with other bytes: no file and no hash of its own any more, its external data where they were, and `edit` added to what was done to it. */
+export function editedSource(source: ModelSource, { folder }: SourceGraph, edit: string, bytes: ModelSource['bytes']): ModelSource {
+  const { sha256: _, path: __, bytes: ___, ...rest } = source;
+  return { ...rest, edited: [source.edited, edit].filter(Boolean).join(', '), ...(folder !== undefined && { folder }), bytes };
+}

@@ -1,5 +1,6 @@
 import type { ModelSource } from '@ediffi/core';
 import { skipLayers } from '../graph/skip-layers.js';
+import { editedSource } from './memory-graph.js';
 import { sourceGraph } from './source-graph.js';
 
 /**
@@ -9,7 +10,5 @@ import { sourceGraph } from './source-graph.js';
 export async function withoutLayers(source: ModelSource, count: number): Promise<ModelSource> {
   const graph = await sourceGraph(source);
   const bytes = skipLayers(graph.bytes, count, source.name);
-  const { sha256: _, path: __, bytes: ___, ...rest } = source;
-  const edited = [source.edited, `without its last ${count} layers`].filter(Boolean).join(', ');
-  return { ...rest, edited, ...(graph.folder !== undefined && { folder: graph.folder }), bytes: () => Promise.resolve(bytes) };
+  return editedSource(source, graph, `without its last ${count} layers`, () => Promise.resolve(bytes));
 }
