@@ -90,24 +90,30 @@ def learning_rate(args, progress, step):
 class Data:
     """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small;
     pictures for the first super-resolution stage with what the base made of them, where repaint.py has run.
-    `signs`: share of each batch that is signs, where it is not to be the world's own."""
+    `signs`: share of each batch that is signs, where it is not to be the world's own; `often`: how many times as often as others scenes of a kind, style or size come."""
 
-    def __init__(self, folder, signs=None):
+    def __init__(self, folder, signs=None, often=None):
         self.whole = np.load(folder / "whole.npy", mmap_mode="r") if (folder / "whole.npy").exists() else None
         self.repainted = np.load(folder / "repainted.npy", mmap_mode="r") if (folder / "repainted.npy").exists() else None
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
         self.signs = signs
         is_sign = np.array([scene["kind"] == "sign" for scene in self.scenes])
-        self.kinds = [np.flatnonzero(~is_sign), np.flatnonzero(is_sign)]
+        traits = [[scene[key] for key in ("kind", "style", "size")] for scene in self.scenes]
+        if unknown := set(often or {}).difference(*traits):
+            raise ValueError(f"no scene of {folder} is {', '.join(unknown)}")
+        odds = np.array([math.prod((often or {}).get(trait, 1.0) for trait in of_scene) for of_scene in traits])
+        pools = [np.arange(len(odds))] if signs is None else [np.flatnonzero(~is_sign), np.flatnonzero(is_sign)]
+        self.pools = [(rows, np.cumsum(odds[rows])) for rows in pools]
+
+    def draw(self, rng, n):
+        """Rows of n scenes, in order."""
+        pools = [self.pools[int(self.signs is not None and sign < self.signs)] for sign in rng.random(n)]
+        return np.sort([rows[np.searchsorted(below, at * below[-1], side="right")] for (rows, below), at in zip(pools, rng.random(n))])
 
     def batch(self, rng, n, device, say_style):
         """(pictures, what the image encoder sees or None for the pictures themselves, captions, boxes of letters or None, the base's versions or None)."""
-        if self.signs is None:
-            i = rng.integers(len(self.scenes), size=n)
-        else:
-            i = np.array([rng.choice(self.kinds[int(sign)]) for sign in rng.random(n) < self.signs])
-        i = np.sort(i)
+        i = self.draw(rng, n)
         whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
         captions = [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
         repainted = None if self.repainted is None else to_pixels(self.repainted[i]).to(device)
@@ -186,7 +192,7 @@ def run_worker(rank, args, port):
     elif args.parent:
         network.load_state_dict(torch.load(args.run / f"{args.parent}.pt", map_location=device))
         average = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    data, held = Data(args.data, args.signs), Data(args.validation) if args.validation else None
+    data, held = Data(args.data, args.signs, dict(args.often)), Data(args.validation) if args.validation else None
     conditioner = Conditioner(args.run, args.tokenizers, device)
     rng = np.random.default_rng([args.seed, rank, steps])
     torch.manual_seed(args.seed * 1000 + rank + steps * 7)
@@ -253,6 +259,11 @@ def run_worker(rank, args, port):
         distributed.destroy_process_group()
 
 
+def factor(text):
+    what, times = text.split("=")
+    return what, float(times)
+
+
 if __name__ == "__main__":
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -261,6 +272,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--signs", type=float, help="share of signs in each batch; default: as in the data")
+    parser.add_argument("--often", type=factor, nargs="*", default=[], metavar="WHAT=TIMES", help="how many times as often scenes of a kind, style or size come: sketch=2 3d=0.5")
     parser.add_argument("--glyphs", type=float, default=1.0, help="weight of the pixels where letters stand")
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
     parser.add_argument("--parent")
