@@ -1,7 +1,7 @@
 import { BackendError, CapabilityError, float32, floats, hostTensor, int64, ModelError, randn, type Backend, type ModelSource } from '@ediffi/core';
 import { createServer, type IncomingMessage, type Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { describeBackend } from './conformance.js';
 import { row } from './conformance/checks.js';
 import { affine, attention, boxFilter, convolution, halves, lookup, pixelShuffle, slow } from './conformance/fixtures.js';
@@ -209,6 +209,35 @@ describe('serve', () => {
     expect((await fetch(`${url}/v2/models/broken`)).status).toBe(404);
     await expect(serve(inner, [affine(), affine()])).rejects.toThrow(/two of the name affine/);
     await expect(serve(inner, [], { port: Number(new URL(url).port) })).rejects.toThrow(/cannot listen/);
+  });
+
+  it('keeps the last variants of a graph, frees the one unused longest, and none that runs', async () => {
+    const told: string[] = [];
+    let gate: Promise<void> | undefined;
+    const telling: Backend = {
+      ...inner,
+      load: async (source, options) => {
+        const way = options?.instrument ? 'with regions' : 'plain';
+        told.push(`load ${way}`);
+        const session = await inner.load(source, options);
+        return { ...session, run: async (...call) => (told.push('run'), await gate, session.run(...call)), dispose: () => (told.push(`free ${way}`), session.dispose()) };
+      },
+    };
+    const server = await serve(telling, [attention()], { port: 0, variants: 1 });
+    servers.push(server);
+    const metadata = async (query: string): Promise<void> => void (await (await fetch(`${server.url}/v2/models/attention${query}`)).json());
+    for (const query of ['', '?regions=max', '?regions=max', '']) await metadata(query);
+    expect(told).toEqual(['load plain', 'load with regions', 'free plain', 'load plain', 'free with regions']);
+    told.length = 0;
+    let open: () => void = () => undefined;
+    gate = new Promise((resolve) => (open = resolve));
+    const running = (await load(server.url, {}, attention())).run({ sample: randn([1, 2, 4, 4], 1), t5: randn([1, 3, 2], 2) });
+    await vi.waitFor(() => expect(told).toEqual(['run']));
+    await metadata('?regions=max');
+    expect(told).toEqual(['run', 'load with regions', 'free with regions']); // not plain, which is at work
+    open();
+    expect((await running)['output']!.shape).toEqual([1, 2, 4, 4]);
+    await expect(serve(inner, [], { port: 0, variants: 0 })).rejects.toThrow(/variants/);
   });
 
   it('ends the calls that run when it is closed', async () => {

@@ -21,6 +21,8 @@ export interface ServeOptions {
   readonly origins?: readonly string[];
   /** Take graphs from clients, who can then fill the memory of this machine. Default false. */
   readonly uploads?: boolean;
+  /** How many variants of one graph stay loaded: plain, with regions, with maps. Of more, the one unused longest is freed. Default 3. */
+  readonly variants?: number;
   /** The largest request. Default 512 MiB. */
   readonly maxBytes?: number;
 }
@@ -41,7 +43,7 @@ export interface Server {
 export async function serve(backend: Backend, sources: Iterable<ModelSource>, options: ServeOptions = {}): Promise<Server> {
   const { host = '127.0.0.1', token, origins = [], uploads = false } = options;
   const [port, maxBytes] = [integer('port', options.port ?? 8000, 0, 65535), integer('maxBytes', options.maxBytes ?? 2 ** 29, 1, Number.MAX_SAFE_INTEGER)];
-  const graphs = new Graphs(backend, sources);
+  const graphs = new Graphs(backend, sources, integer('variants', options.variants ?? 3, 1, 1000));
   const http = createServer((request, response) => {
     if (answeredOrigin(request, response, origins)) return;
     const work = token === undefined || isBearer(request.headers.authorization, token) ? answer(graphs, request, response, maxBytes, uploads) : Promise.reject(new Refusal(401, 'this server wants Authorization: Bearer and its token'));
@@ -76,11 +78,11 @@ async function answer(graphs: Graphs, request: IncomingMessage, response: Server
     case 'GET v2/health':
       return json({});
     case 'GET v2/models':
-      if (action === '') return json(metadata(name, await graphs.load(name, instrument)));
-      if (action === 'ready') return json(await graphs.load(name, instrument).then(() => ({})));
+      if (action === '') return json(await graphs.use(name, instrument, (loaded) => metadata(name, loaded)));
+      if (action === 'ready') return json(await graphs.use(name, instrument, () => ({})));
       break;
     case 'POST v2/models':
-      if (action === 'infer') return infer(name, () => graphs.load(name, instrument), request, response, maxBytes);
+      if (action === 'infer') return infer(name, (work) => graphs.use(name, instrument, work), request, response, maxBytes);
       break;
     case 'POST v2/repository':
       if (rest[0] === 'index') return json(graphs.names.map((graph) => ({ name: graph, version: '1', state: graphs.isLoaded(graph) ? 'READY' : 'UNAVAILABLE' })));
@@ -111,19 +113,20 @@ interface Asked {
   readonly parameters?: { readonly binary_data_output?: boolean };
 }
 
-async function infer(name: string, load: () => Promise<Loaded>, request: IncomingMessage, response: ServerResponse, maxBytes: number): Promise<void> {
+async function infer(name: string, use: (work: (loaded: Loaded) => Promise<Tensors>) => Promise<Tensors>, request: IncomingMessage, response: ServerResponse, maxBytes: number): Promise<void> {
   const header = request.headers[HEADER_LENGTH];
   const { head, tensors } = inputsIn(await bodyOf(request, maxBytes), header === undefined ? undefined : Number(header));
   const { id, outputs: asked, parameters } = head as Asked;
-  const { session } = await load();
   const controller = new AbortController();
   const gone = (): void => controller.abort(new Error('the client is gone'));
   response.once('close', gone);
-  const outputs = await session.run(tensors, { signal: controller.signal }).finally(() => response.off('close', gone));
-  const names = asked?.map((output) => output.name) ?? Object.keys(outputs);
-  const unknown = names.filter((output) => !outputs[output]);
-  if (unknown.length > 0) throw new Refusal(400, `no output ${unknown.join(', ')} — there are ${Object.keys(outputs).join(', ')}`);
-  const found = Object.fromEntries(await Promise.all(names.map(async (output) => [output, await outputs[output]!.toHost()] as const))) as Tensors;
+  const found = await use(async ({ session }) => {
+    const outputs = await session.run(tensors, { signal: controller.signal });
+    const names = asked?.map((output) => output.name) ?? Object.keys(outputs);
+    const unknown = names.filter((output) => !outputs[output]);
+    if (unknown.length > 0) throw new Refusal(400, `no output ${unknown.join(', ')} — there are ${Object.keys(outputs).join(', ')}`);
+    return Object.fromEntries(await Promise.all(names.map(async (output) => [output, await outputs[output]!.toHost()] as const)));
+  }).finally(() => response.off('close', gone));
   const binary = parameters?.binary_data_output ?? asked?.some((output) => output.parameters?.binary_data) ?? false;
   const made = (binary ? packed : packedJson)({ model_name: name, model_version: '1', ...(typeof id === 'string' && { id }) }, 'outputs', found);
   response.writeHead(200, made.header === undefined ? { 'content-type': 'application/json' } : { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(made.header) }).end(made.body);

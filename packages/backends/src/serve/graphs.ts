@@ -1,5 +1,5 @@
 /* The graphs of a server: loaded when they are first asked for, once for each way they are asked. */
-import { ModelError, OptionError, type Backend, type Instrumentation, type ModelSource, type Session } from '@ediffi/core';
+import { ModelError, OptionError, type Backend, type Instrumentation, type MaybePromise, type ModelSource, type Session } from '@ediffi/core';
 import { createHash } from 'node:crypto';
 import { modelName } from '../remote.js';
 import { queryOf } from '../remote/wire.js';
@@ -11,15 +11,23 @@ export interface Loaded {
   readonly sha256: string;
 }
 
-/** Graphs by their `modelName`. The constructor throws OptionError for two of one name. */
+/** A graph as it is asked for, plain or with regions or maps, and how many calls use it now. */
+interface Variant {
+  readonly name: string;
+  readonly made: Promise<Loaded>;
+  users: number;
+}
+
+/** Graphs by their `modelName`, of each the last `kept` variants. The constructor throws OptionError for two of one name. */
 export class Graphs {
   readonly #sources = new Map<string, ModelSource>();
-  readonly #loaded = new Map<string, Promise<Loaded>>();
+  readonly #variants = new Map<string, Variant>(); // the one unused longest first
   readonly #closing = new AbortController();
 
   constructor(
     readonly backend: Backend,
     sources: Iterable<ModelSource>,
+    readonly kept: number,
   ) {
     for (const source of sources) {
       const name = modelName(source);
@@ -33,27 +41,49 @@ export class Graphs {
   }
 
   isLoaded(name: string): boolean {
-    return this.#loaded.has(name);
+    return [...this.#variants.values()].some((variant) => variant.name === name);
   }
 
-  /** Rejects with a Refusal for a name that is none, with the backend's errors. */
-  async load(name: string, instrument: Instrumentation = {}): Promise<Loaded> {
+  /** What `work` makes of a graph, which stays loaded meanwhile. Rejects with a Refusal for a name that is none, with the backend's errors, with those of `work`. */
+  async use<T>(name: string, instrument: Instrumentation, work: (loaded: Loaded) => MaybePromise<T>): Promise<T> {
+    const variant = this.#variant(name, instrument);
+    variant.users++;
+    try {
+      return await work(await variant.made);
+    } finally {
+      variant.users--;
+      await this.#trim(name);
+    }
+  }
+
+  #variant(name: string, instrument: Instrumentation): Variant {
     const source = this.#sources.get(name);
     if (!source) throw new Refusal(404, `no model '${name}' — there are ${this.names.join(', ') || 'none'}`);
     const query = queryOf(instrument);
-    const known = this.#loaded.get(name + query);
-    if (known) return known;
-    const made = Promise.all([this.backend.load(source, { signal: this.#closing.signal, ...(query && { instrument }) }), hashOf(source)]).then(([session, sha256]) => ({ session, sha256 }));
-    this.#loaded.set(name + query, made);
-    made.catch(() => this.#loaded.delete(name + query));
-    return made;
+    const key = name + query;
+    const known = this.#variants.get(key);
+    const variant = known ?? { name, users: 0, made: Promise.all([this.backend.load(source, { signal: this.#closing.signal, ...(query && { instrument }) }), hashOf(source)]).then(([session, sha256]) => ({ session, sha256 })) };
+    this.#variants.delete(key); // and to the end
+    this.#variants.set(key, variant);
+    if (!known) variant.made.catch(() => this.#variants.get(key) === variant && this.#variants.delete(key));
+    return variant;
+  }
+
+  /** Frees what nobody uses of the variants of a graph that are too many. */
+  async #trim(name: string): Promise<void> {
+    const all = [...this.#variants].filter(([, variant]) => variant.name === name);
+    const idle = all.filter(([, { users }]) => users === 0);
+    for (const [key, { made }] of idle.slice(0, Math.max(0, all.length - this.kept))) {
+      this.#variants.delete(key);
+      await made.then(({ session }) => session.dispose());
+    }
   }
 
   /** Takes a graph, and keeps nothing of one that cannot be opened. */
   async add(name: string, bytes: Uint8Array): Promise<void> {
     if (this.#sources.has(name)) throw new Refusal(409, `there is a model '${name}' already`);
     this.#sources.set(name, { name, bytes: async () => bytes });
-    await this.load(name).catch((error: unknown) => {
+    await this.use(name, {}, () => undefined).catch((error: unknown) => {
       this.#sources.delete(name);
       throw error;
     });
@@ -61,16 +91,16 @@ export class Graphs {
 
   /** Frees what is loaded of a graph; it loads again when it is asked for. */
   async release(name: string): Promise<void> {
-    for (const [key, made] of this.#loaded) {
-      if (key !== name && !key.startsWith(`${name}?`)) continue;
-      this.#loaded.delete(key);
-      await made.then(({ session }) => session.dispose());
+    for (const [key, variant] of this.#variants) {
+      if (variant.name !== name) continue;
+      this.#variants.delete(key);
+      await variant.made.then(({ session }) => session.dispose());
     }
   }
 
   async close(): Promise<void> {
     this.#closing.abort(new Error('the server was closed'));
-    for (const made of [...this.#loaded.values()]) await made.then(({ session }) => session.dispose()).catch(() => undefined);
+    for (const { made } of [...this.#variants.values()]) await made.then(({ session }) => session.dispose()).catch(() => undefined);
   }
 }
 
