@@ -15,6 +15,7 @@ import { browserSources, packageSources } from '../scripts/browser-sources.mjs';
 import { findChromium } from '../scripts/chromium.mjs';
 import { serve } from '../scripts/serve.mjs';
 import { stamp } from './stamp.mjs';
+import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' }, steps: { type: 'string', default: '10' }, save: { type: 'boolean', default: false } } });
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -24,7 +25,6 @@ const options = { seed: 7, steps: Number(values.steps) };
 const contents = `
 import { ortWeb } from '@ediffi/backends/ort-web';
 import { loadBase } from 'ediffi';
-import { median } from './lib/median.mjs';
 const base = await loadBase({ backend: ortWeb({ runtime: 'ort/ort.wasm.bundle.min.mjs', wasm: 'ort/ort-wasm-simd-threaded.wasm' }), baseUrl: 'model/' });
 globalThis.paint = (prompt, options) => base.generate(prompt, options);
 globalThis.ready = true;`;

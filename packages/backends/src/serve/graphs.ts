@@ -73,10 +73,12 @@ export class Graphs {
   async #trim(name: string): Promise<void> {
     const all = [...this.#variants].filter(([, variant]) => variant.name === name);
     const idle = all.filter(([, { users }]) => users === 0);
-    for (const [key, { made }] of idle.slice(0, Math.max(0, all.length - this.kept))) {
-      this.#variants.delete(key);
-      await made.then(({ session }) => session.dispose());
-    }
+    for (const [key, variant] of idle.slice(0, Math.max(0, all.length - this.kept))) await this.#free(key, variant);
+  }
+
+  async #free(key: string, { made }: Variant): Promise<void> {
+    this.#variants.delete(key);
+    await made.then(({ session }) => session.dispose());
   }
 
   /** Takes a graph, and keeps nothing of one that cannot be opened. */
@@ -91,11 +93,7 @@ export class Graphs {
 
   /** Frees what is loaded of a graph; it loads again when it is asked for. */
   async release(name: string): Promise<void> {
-    for (const [key, variant] of this.#variants) {
-      if (variant.name !== name) continue;
-      this.#variants.delete(key);
-      await variant.made.then(({ session }) => session.dispose());
-    }
+    for (const [key, variant] of this.#variants) if (variant.name === name) await this.#free(key, variant);
   }
 
   async close(): Promise<void> {
