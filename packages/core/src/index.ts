@@ -2,6 +2,7 @@ export * from './abort.js';
 export * from './backend/backend.js';
 export * from './backend/model-source.js';
 export * from './backend/session.js';
+export * from './backend/sha256.js';
 export * from './conditioning/conditioning.js';
 export * from './conditioning/join.js';
 export * from './conditioning/rows.js';

@@ -1,4 +1,3 @@
-import { CapabilityError } from '@ediffi/core';
 import type { CardFile } from './card.js';
 
 /** What a file must be. */
@@ -11,12 +10,4 @@ export interface ModelFiles {
   read(path: string, expected?: Expected): Promise<Uint8Array>;
   /** The path on disk, where there is one. */
   path?(path: string): string;
-}
-
-/** SHA-256 in lower-case hexadecimal, by WebCrypto (Node and browsers alike). Rejects with CapabilityError where there is none. */
-export async function sha256(data: Uint8Array): Promise<string> {
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) throw new CapabilityError('hash check', 'SHA-256 needs Web Crypto, which this page has not — serve it over https or from localhost');
-  const digest = await subtle.digest('SHA-256', data as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,6 +1,6 @@
-import { EdiffiError, ModelError, type ModelSource } from '@ediffi/core';
+import { EdiffiError, ModelError, sha256, type ModelSource } from '@ediffi/core';
 import { parseCard, type CardFile, type ModelCard } from './card.js';
-import { sha256, type ModelFiles } from './files.js';
+import type { ModelFiles } from './files.js';
 import { webFiles, type WebFilesOptions } from './web-files.js';
 
 /** Options of loadModel. */
@@ -50,7 +50,7 @@ export async function openModel(options: LoadModelOptions, onDisk: (folder?: str
     const { bytes, sha256: wanted } = expected;
     const data = await read(`weights/${file}`, expected);
     if (data.length !== bytes) throw new ModelError(`${file}: ${data.length} bytes, the card says ${bytes} — the file is cut off or from another version; download it again`, file);
-    const actual = await sha256(data);
+    const actual = await sha256(data, file);
     if (actual !== wanted) throw new ModelError(`${file}: SHA-256 is ${actual.slice(0, 12)}…, the card says ${wanted.slice(0, 12)}… — the file is damaged or from another version; download it again`, file);
     return data;
   };

@@ -2,8 +2,8 @@
  * Files over HTTP, kept in the browser's Cache API: downloaded once, compared with the card's hash whenever they are read, downloaded again
  * when they do not fit. Where there is no room (or no cache), they are kept in memory instead.
  */
-import { ModelError } from '@ediffi/core';
-import { sha256, type Expected, type ModelFiles } from './files.js';
+import { ModelError, sha256 } from '@ediffi/core';
+import type { Expected, ModelFiles } from './files.js';
 
 /** What is known of a download. */
 export interface DownloadProgress {
@@ -69,7 +69,7 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onP
     const opened = await store;
     const answer = await opened?.match(url).catch(() => undefined);
     const bytes = answer && new Uint8Array(await answer.arrayBuffer());
-    if (!bytes || !expected || (bytes.length === expected.bytes && (await sha256(bytes)) === expected.sha256)) return bytes;
+    if (!bytes || !expected || (bytes.length === expected.bytes && (await sha256(bytes, url)) === expected.sha256)) return bytes;
     await opened?.delete(url); // another version's, or damaged
     return undefined;
   };
@@ -92,7 +92,7 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onP
       }
       try {
         const bytes = await download(url, path, expected);
-        const fits = !expected || (bytes.length === expected.bytes && (await sha256(bytes)) === expected.sha256);
+        const fits = !expected || (bytes.length === expected.bytes && (await sha256(bytes, url)) === expected.sha256);
         if (!fits) throw new ModelError(`${path}: ${url} gives ${bytes.length} bytes, which are not the ${expected.bytes} of the expected SHA-256 ${expected.sha256.slice(0, 12)}… — the file is damaged or from another version`, path);
         await keep(url, bytes);
         return bytes;

@@ -1,4 +1,4 @@
-import { CapabilityError, ModelError, type Abort, type ModelSource } from '@ediffi/core';
+import { ModelError, sha256, type Abort, type ModelSource } from '@ediffi/core';
 
 /** `work`, or a rejection with the signal's reason as soon as it aborts. */
 export function abortable<T>(work: Promise<T>, signal: Abort | undefined): Promise<T> {
@@ -12,14 +12,6 @@ export function abortable<T>(work: Promise<T>, signal: Abort | undefined): Promi
     signal.addEventListener('abort', aborted, { once: true });
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', aborted));
   });
-}
-
-/** SHA-256 in lower-case hexadecimal, off the JavaScript thread. Throws CapabilityError in a page that has no Web Crypto. */
-export async function sha256(bytes: Uint8Array, name: string): Promise<string> {
-  const subtle = globalThis.crypto?.subtle;
-  if (!subtle) throw new CapabilityError('hash check', `${name}: SHA-256 needs Web Crypto, which this page has not — serve it over https, or give the model without sha256`);
-  const digest = new Uint8Array(await subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** The bytes of a model, checked against its hash off the JavaScript thread. Throws ModelError when they are missing or changed. */

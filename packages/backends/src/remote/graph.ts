@@ -1,8 +1,8 @@
 /* Finds a graph on a server, or sends it there. */
-import { BackendError, CapabilityError, ModelError, type Abort, type Instrumentation, type LoadOptions, type ModelSource, type Session, type ValueInfo } from '@ediffi/core';
+import { BackendError, CapabilityError, ModelError, sha256, type Abort, type Instrumentation, type LoadOptions, type ModelSource, type Session, type ValueInfo } from '@ediffi/core';
 import type { Instrumented } from '../graph/instrument.js';
 import { wantsInstruments } from '../ort/open.js';
-import { sha256, verifiedBytes } from '../ort/source.js';
+import { verifiedBytes } from '../ort/source.js';
 import type { Answer, Connection } from './connection.js';
 import { errorOf, type Failure } from './failure.js';
 import { infos, queryOf, type Extension, type WireTensor } from './wire.js';
