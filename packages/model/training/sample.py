@@ -44,12 +44,15 @@ def dpmpp_2m(denoise, x, sigmas):
 
 
 @torch.no_grad()
-def paint(networks, conditioner, prompts, steps, guidance, seed, sigma_data=0.6, low=0.01, high=40.0, size=32):
-    """networks: [(σ above which it works, network)], highest first."""
+def paint(networks, conditioner, prompts, steps, guidance, seed, sigma_data=0.6, low=0.01, high=40.0, size=32, truth=None):
+    """networks: [(σ above which it works, network)], highest first; truth: (pictures, σ) to begin with these under so much noise, instead of with noise alone."""
     embeddings = conditioner(prompts, None, None, False)
     nothing = [torch.zeros_like(e) for e in embeddings]
     both = [torch.cat(pair) for pair in zip(embeddings, nothing)]
-    x = high * torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(seed)).repeat(len(prompts), 1, 1, 1)
+    noise = torch.randn(1, 3, size, size, generator=torch.Generator().manual_seed(seed)).repeat(len(prompts), 1, 1, 1)
+    pictures, top = truth or (0.0, high)
+    sigmas = [s for s in karras(steps, low, high) if s <= top + 1e-6]  # the first of them is `high` but for rounding
+    x = pictures + sigmas[0] * noise
 
     def denoise(x, s):
         network = next(net for bottom, net in networks if s > bottom)
@@ -57,7 +60,7 @@ def paint(networks, conditioner, prompts, steps, guidance, seed, sigma_data=0.6,
         yes, no = d.clamp(-1, 1).chunk(2)
         return (no + guidance * (yes - no)).clamp(-1, 1)
 
-    return dpmpp_2m(denoise, x, karras(steps, low, high))
+    return dpmpp_2m(denoise, x, sigmas)
 
 
 def sheet(pictures, columns, path, scale=4):
