@@ -10,7 +10,7 @@ import { median } from './lib/median.mjs';
 const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
 const [count, steps] = [Number(values.count), Number(values.steps)];
 const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
-const QUESTIONS = ['object of one', 'object of two', 'count', 'background', 'style', 'place', 'color'];
+const QUESTIONS = ['object of one', 'object of two', 'object of several', 'count of several', 'background', 'style', 'place', 'color'];
 
 const [{ judge, set }, model] = [await loadJudge(), await loadBase()];
 const words = (scene) => scene.caption.split(' ').length;

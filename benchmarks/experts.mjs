@@ -4,8 +4,8 @@
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
 // The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
-// their stage together (packages/model/training/README.md, "Version 0.4"). Since version 0.5 the high and the middle expert are children of base-single and have seen more, since 0.6 super-resolution's, too: the table of docs/guide/science.md
-// is version 0.4.1's (commit 630c1d3).
+// their stage together (packages/model/training/README.md, "Version 0.4"). Since version 0.5 the high and the middle expert are children of base-single and have seen more, since 0.6 super-resolution's, too, and
+// since 0.7 the base's world is another: the table of docs/guide/science.md is version 0.4.1's (run this at commit 630c1d3).
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
 import { readFileSync } from 'node:fs';

@@ -15,10 +15,10 @@ import { writeSheet } from './lib/sheet.mjs';
 import { stamp } from './stamp.mjs';
 
 const { values } = parseArgs({ options: { prompts: { type: 'string', default: '16' }, seeds: { type: 'string', default: '2' }, strength: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
-const OBJECTS = ['cat', 'panda', 'fox', 'frog', 'penguin', 'pig', 'red apple', 'banana', 'mushroom', 'sunflower', 'tree', 'red car', 'rocket', 'blue house', 'yellow star', 'red heart'];
-const COLORS = ['blue', 'white', 'green', 'gray', 'orange', 'white', 'blue', 'purple', 'white', 'blue', 'white', 'white', 'green', 'white', 'blue', 'white'];
+const OBJECTS = ['cat', 'fox', 'cow', 'penguin', 'turtle', 'butterfly', 'red apple', 'pineapple', 'burger', 'sunflower', 'tree', 'rocket', 'castle', 'red heart', 'blue gift', 'alien']; // every fourth of the model's
+const COLORS = ['blue', 'white', 'blue', 'orange', 'white', 'white', 'white', 'purple', 'blue', 'blue', 'white', 'green', 'yellow', 'white', 'white', 'white'];
 const SIZE = 32;
-const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `a ${object} on a ${COLORS[i]} background` }));
+const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `${/^[aeiou]/.test(object) ? 'an' : 'a'} ${object} on a ${COLORS[i]} background` }));
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => 100 + i);
 
 const half = (side) => float32(Float32Array.from({ length: SIZE * SIZE }, (_, i) => Number(side === 'left' ? i % SIZE < SIZE / 2 : i % SIZE >= SIZE / 2)), [SIZE, SIZE]);

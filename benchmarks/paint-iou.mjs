@@ -10,8 +10,8 @@ import { judge as clipOf, mean, publish, table } from './lib/science.mjs';
 
 const { values } = parseArgs({ options: { prompts: { type: 'string', default: '12' }, seeds: { type: 'string', default: '4' }, steps: { type: 'string', default: '15' }, save: { type: 'boolean', default: false } } });
 const steps = Number(values.steps);
-const OBJECTS = ['cat', 'red apple', 'penguin', 'yellow star', 'red car', 'blue house', 'frog', 'red heart', 'panda', 'banana', 'rocket', 'pig'];
-const COLORS = ['blue', 'white', 'orange', 'blue', 'white', 'white', 'white', 'white', 'green', 'purple', 'green', 'white'];
+const OBJECTS = ['cat', 'fox', 'penguin', 'turtle', 'red apple', 'pineapple', 'burger', 'sunflower', 'rocket', 'castle', 'red heart', 'yellow star'];
+const COLORS = ['blue', 'white', 'orange', 'white', 'white', 'purple', 'blue', 'blue', 'green', 'yellow', 'white', 'blue'];
 /** Boxes as parts of the picture: left, top, edge. The four corners. */
 const BOXES = [[0.03, 0.03], [0.53, 0.53], [0.53, 0.03], [0.03, 0.53]].map(([x, y]) => [x, y, 0.44]);
 const PAPER = 'max · log(1 + σ), the paper';

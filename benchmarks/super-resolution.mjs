@@ -1,6 +1,7 @@
 // What super-resolution adds to the same base pictures: distance to real pictures of 256 pixels, for networks and numbers of steps.
 // Features of a network trained on ImageNet that sees all 256 pixels (packages/model/training/imagenet.py); captions and seeds are the same in every row,
 // so that a difference is one of super-resolution: intervals by paired bootstrap.
+// The table of docs/guide/science.md is version 0.6's (run this at commit 37309ea): the base of version 0.7 is not that of version 0.5.
 //
 //   git worktree add /tmp/before 871f26c
 //   node benchmarks/super-resolution.mjs --before /tmp/before/packages/model [--count 128] [--steps 12] [--save]      # --before: the model of version 0.5

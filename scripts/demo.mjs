@@ -79,7 +79,7 @@ try {
   const styled = await paint(ediffi, 'Style of a reference picture', 'a cat', { style: { image: reference } });
   write('style.png', 'the reference picture | a cat without it | with it: same prompt, same seed', reference, unstyled, styled);
 
-  const prompt = 'a yellow sign that says CAT on the beach'; // T5 spells, CLIP does not
+  const prompt = 'a yellow sign that says ZOO on the beach'; // T5 spells, CLIP does not (CAT it does: that word it knows)
   const subsets = [];
   for (const encoders of [['t5'], ['clip'], ['t5', 'clip']]) subsets.push(await paint(ediffi, `Reads: ${encoders.join(' and ')}`, prompt, { encoders }));
   write('encoders.png', 'T5 only | CLIP only | both: same prompt, same seed', ...subsets);

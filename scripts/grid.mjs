@@ -1,18 +1,24 @@
 // Paints the 24 fixed prompts of packages/model/prompts.json with the embedded model, one seed, none picked: packages/model/grid.png.
+// With --objects, every object it knows, on grass, at half size: docs/images/objects.png.
 //
-//   npm run grid [-- --seed 7 --base --out FILE]
+//   npm run grid [-- --objects --seed 7 --base --out FILE]
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadBase, loadEdiffi } from '../packages/ediffi/dist/index.js';
 import { writeSheet } from '../benchmarks/lib/sheet.mjs';
 
-const { values } = parseArgs({ options: { seed: { type: 'string', default: '7' }, base: { type: 'boolean', default: false }, out: { type: 'string', default: fileURLToPath(new URL('../packages/model/grid.png', import.meta.url)) } } });
-const prompts = JSON.parse(readFileSync(new URL('../packages/model/prompts.json', import.meta.url), 'utf8'));
+const { values } = parseArgs({ options: { objects: { type: 'boolean', default: false }, seed: { type: 'string', default: '7' }, base: { type: 'boolean', default: false }, out: { type: 'string' } } });
+const read = (name) => JSON.parse(readFileSync(new URL(`../packages/model/${name}`, import.meta.url), 'utf8'));
+const onGrass = (word) => `${word === 'cherries' ? '' : /^(?!uni)[aeiou]/.test(word) ? 'an ' : 'a '}${word} on green grass`;
+const { prompts, sheet, path } = values.objects
+  ? { prompts: read('card.json').words.objects.map(onGrass), sheet: { columns: 8, gap: 4, shrink: 2 }, path: '../docs/images/objects.png' }
+  : { prompts: read('prompts.json').map(({ prompt }) => prompt), sheet: { columns: 6, gap: 4 }, path: '../packages/model/grid.png' };
+const out = values.out ?? fileURLToPath(new URL(path, import.meta.url));
 
 const model = await (values.base ? loadBase() : loadEdiffi());
 const pictures = [];
-for (const { prompt } of prompts) {
+for (const prompt of prompts) {
   const picture = await model.generate(prompt, { seed: Number(values.seed) });
   for (const warning of picture.warnings) console.warn(`${prompt}: ${warning.message}`);
   pictures.push(picture);
@@ -21,6 +27,6 @@ for (const { prompt } of prompts) {
 process.stderr.write('\n');
 await model.dispose();
 
-writeSheet(values.out, pictures, { columns: 6, gap: 4 });
+writeSheet(out, pictures, sheet);
 const { width: size } = pictures[0];
-console.log(`${pictures.length} pictures of ${size} × ${size}, seed ${values.seed}: ${values.out}`);
+console.log(`${pictures.length} pictures of ${size} × ${size}, seed ${values.seed}: ${out}`);

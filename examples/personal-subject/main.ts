@@ -7,8 +7,8 @@ export const EXPERTS = ['high', 'middle', 'low'];
 const at = (path: string): URL => new URL(path, import.meta.url);
 
 /** The LoRA of each of these experts, all at the same weight. */
-export async function robot(weight = 1, experts = EXPERTS): Promise<Record<string, WeightedLora[]>> {
-  const loras = experts.map(async (name): Promise<[string, WeightedLora[]]> => [name, [{ lora: parseLora(await readFile(at(`lora/robot-${name}.safetensors`)), 'robot'), weight }]]);
+export async function flamingo(weight = 1, experts = EXPERTS): Promise<Record<string, WeightedLora[]>> {
+  const loras = experts.map(async (name): Promise<[string, WeightedLora[]]> => [name, [{ lora: parseLora(await readFile(at(`lora/flamingo-${name}.safetensors`)), 'flamingo'), weight }]]);
   return Object.fromEntries(await Promise.all(loras));
 }
 
@@ -28,7 +28,7 @@ export async function likeness({ parts }: Pipeline, pictures: readonly Generated
 }
 
 /** Paints the prompts without and with the subject's LoRAs: how like the subject the pictures are, and the pictures. */
-export async function main(prompts = ['a robot in the snow', 'a robot on the beach', 'a robot on a green background'], steps = 20, seed = 7): Promise<{ without: number; with: number; pictures: GeneratedImage[] }> {
+export async function main(prompts = ['a sks in the snow', 'a sks on the beach', 'a sks on a green background'], steps = 20, seed = 7): Promise<{ without: number; with: number; pictures: GeneratedImage[] }> {
   const paint = async (loras: Record<string, WeightedLora[]>): Promise<{ like: number; pictures: GeneratedImage[] }> => {
     const ediffi = await loadEdiffi({ loras });
     try {
@@ -39,6 +39,6 @@ export async function main(prompts = ['a robot in the snow', 'a robot on the bea
       await ediffi.dispose();
     }
   };
-  const [plain, mine] = [await paint({}), await paint(await robot())];
+  const [plain, mine] = [await paint({}), await paint(await flamingo())];
   return { without: plain.like, with: mine.like, pictures: [...plain.pictures, ...mine.pictures] };
 }

@@ -43,10 +43,15 @@ class Classifier(nn.Module):
         self.body = nn.Sequential(*steps)  # [B, 160, 4, 4]
         self.features = nn.Sequential(nn.Flatten(), nn.Linear(channels[-1] * 16, WIDTH), nn.LayerNorm(WIDTH))
         self.heads = nn.ModuleDict({name: nn.Linear(WIDTH, len(words)) for name, words in LABELS.items()})
+        self.objects = nn.Linear(channels[-1] * 16, len(LABELS["object"]), bias=False)  # so many do not go through so few features
+        nn.init.zeros_(self.objects.weight)
 
     def forward(self, pixel_values):
-        features = self.features(self.body(pixel_values))
-        return features, *(head(F.relu(features)) for head in self.heads.values())
+        body = self.body(pixel_values)
+        features = self.features(body)
+        logits = {name: head(F.relu(features)) for name, head in self.heads.items()}
+        logits["object"] = logits["object"] + self.objects(body.flatten(1))
+        return features, *logits.values()
 
     def fused(self):
         """The same function with each normalisation in the convolution before it: what is exported."""

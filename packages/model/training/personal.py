@@ -1,8 +1,8 @@
 """A personal subject (DreamBooth, arXiv 2208.12242) as a LoRA (arXiv 2106.09685) of each base expert, from a handful of pictures.
 
-    python personal.py --run DIR --subject FOLDER --data DATA32 --out robot --minutes 4      # robot-high.safetensors, -middle, -low
+    python personal.py --run DIR --subject FOLDER --data DATA32 --out flamingo --minutes 4   # flamingo-high.safetensors, -middle, -low
 
-FOLDER holds PNGs of 32 × 32 or more and captions.json, {"file.png": "a robot on a white background"}. Half of each batch is ordinary scenes (DreamBooth's
+FOLDER holds PNGs of 32 × 32 or more and captions.json, {"file.png": "a sks on a white background"}. Half of each batch is ordinary scenes (DreamBooth's
 prior preservation), so that the rest of the world stays. Each expert learns on its own σ-interval only. Low-rank factors go onto every linear layer and
 convolution but the time embedding's. Use: `loadEdiffi({ loras: { high: [{ lora }], … } })`.
 """

@@ -1,5 +1,5 @@
-"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, signs (the committed
-model's), tiny (the same without signs: the judge's), wide or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
+"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, wide (the committed model's and its
+judge's), signs (until version 0.6: sixteen objects), tiny (the same without signs) or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
@@ -76,6 +76,6 @@ WORLDS["vector"] = {  # art that has no size of its own: pictures of 512 px, whi
     "objects": list(OBJECTS), "colorable": WORLDS["wide"]["colorable"], "styles": {"flat": 0.5, "cartoon": 0.5}, "kinds": {"one": 0.7, "two": 0.3},
 }
 WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}
-WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "signs")]
+WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "wide")]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
             ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled
