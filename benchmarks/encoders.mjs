@@ -1,15 +1,17 @@
 // Which text encoder carries what: pictures of the evaluation set's short and long captions with both, with one, with none, judged
 // (eDiff-I, arXiv 2211.01324, §5 and Table 2). What is written on signs: benchmarks/signs.mjs.
 //
-//   node benchmarks/encoders.mjs [--count 96] [--steps 12] [--save]      # count: captions of either length
+//   node benchmarks/encoders.mjs [--count 96] [--steps 12] [--sheet out/encoders.png] [--save]      # count: captions of either length
 import { parseArgs } from 'node:util';
-import { evaluateModel, loadBase, loadJudge } from 'ediffi';
+import { evaluateModel, loadBase, loadJudge, sampleCaptions } from 'ediffi';
+import { writeFigure } from './lib/figure.mjs';
 import { publish, table } from './lib/science.mjs';
 import { median } from './lib/median.mjs';
 
-const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [count, steps] = [Number(values.count), Number(values.steps)];
 const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
+const SHOWN = 4; // captions of either length, on the sheet
 const QUESTIONS = ['object of one', 'object of two', 'object of several', 'count of several', 'background', 'style', 'place', 'color'];
 
 const [{ judge, set }, model] = [await loadJudge(), await loadBase()];
@@ -27,16 +29,20 @@ function among(chosen) {
 
 const rows = [];
 const sets = [];
+const cells = SETS.map(() => []);
 for (const [captions, chosen] of Object.entries(LENGTHS)) {
   const part = among(chosen);
-  for (const encoders of SETS) {
-    const run = evaluateModel(model, judge, part, { count: Math.min(count, part.scenes.length), seed: 1, paint: { steps, encoders } });
+  const pictures = Math.min(count, part.scenes.length);
+  const shown = sampleCaptions(part.scenes, pictures, 1).slice(0, SHOWN); // the first that evaluateModel paints
+  for (const [k, encoders] of SETS.entries()) {
+    const run = evaluateModel(model, judge, part, { count: pictures, seed: 1, paint: { steps, encoders } });
     let step = await run.next();
     while (!step.done) step = await run.next();
     rows.push({ captions, encoders, ...step.value });
+    if (values.sheet) for (const [i, { caption: prompt }] of shown.entries()) cells[k].push({ prompt, picture: await model.generate(prompt, { seed: 1 + i, steps, encoders }) });
     process.stderr.write('.');
   }
-  const { pictures, features } = rows.at(-1);
+  const { features } = rows.at(-1);
   sets.push(`${pictures} captions of ${captions} (Fréchet distance of real pictures ${features.judge.frechetOfReal.toFixed(1)})`);
 }
 await model.dispose();
@@ -53,4 +59,8 @@ const markdown = `${table(
 
 ${sets.join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
 console.log(markdown);
+if (values.sheet) {
+  await writeFigure(values.sheet, cells.flat(), cells[0].length);
+  console.log(cells[0].map(({ prompt }) => prompt).join(' · '));
+}
 if (values.save) publish('encoders', markdown, { count, steps, median: usual, rows });

@@ -1,14 +1,15 @@
 // Paint-with-words over its strength w′ and its rules (eDiff-I, §4.3): intersection over union of the painted box and the object that came out,
 // whether the object's centre is in the box, and what it costs the picture: is the object still what the judge and CLIP see?
 //
-//   node benchmarks/paint-iou.mjs [--prompts 12] [--seeds 4] [--steps 15] [--save]
+//   node benchmarks/paint-iou.mjs [--prompts 12] [--seeds 4] [--steps 15] [--sheet out/paint-iou.png] [--save]
 import { parseArgs } from 'node:util';
 import { float32 } from '@ediffi/core';
 import { judged, loadBase, loadJudge, tensorOf } from 'ediffi';
+import { writeFigure } from './lib/figure.mjs';
 import { foreground } from './lib/foreground.mjs';
 import { judge as clipOf, mean, publish, table } from './lib/science.mjs';
 
-const { values } = parseArgs({ options: { prompts: { type: 'string', default: '12' }, seeds: { type: 'string', default: '4' }, steps: { type: 'string', default: '15' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { prompts: { type: 'string', default: '12' }, seeds: { type: 'string', default: '4' }, steps: { type: 'string', default: '15' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const steps = Number(values.steps);
 const OBJECTS = ['cat', 'fox', 'penguin', 'turtle', 'red apple', 'pineapple', 'burger', 'sunflower', 'rocket', 'castle', 'red heart', 'yellow star'];
 const COLORS = ['blue', 'white', 'orange', 'white', 'white', 'purple', 'blue', 'blue', 'green', 'yellow', 'white', 'blue'];
@@ -55,12 +56,18 @@ async function measured(picture, { box, prompt, kind }) {
   return { iou: both / either, centred: mass > 0 && inside(box, centre), named, score: await clip.score(picture, prompt) };
 }
 
+const SHOWN = 4; // objects on the sheet, with the first seed, over the strengths of the paper's rule
+const cells = Array.from({ length: SHOWN }, () => []);
+
 async function measure(rule, strength, options, alone = false) {
   const results = [];
-  for (const job of jobs) {
+  for (const [i, job] of jobs.entries()) {
     const mask = (within) => float32(Float32Array.from({ length: size * size }, (_, i) => Number(inside(job.box, i) === within)), [size, size]);
     const regions = [{ phrase: job.object, mask: mask(true) }, ...(alone ? [] : [{ phrase: job.ground, mask: mask(false) }])];
-    results.push(await measured(await model.generate(job.prompt, { seed: job.seed, steps, ...(options && { paint: { regions, strength, ...options } }) }), job));
+    const picture = await model.generate(job.prompt, { seed: job.seed, steps, ...(options && { paint: { regions, strength, ...options } }) });
+    results.push(await measured(picture, job));
+    const row = i % Number(values.seeds) === 0 && !alone && (!options || (rule === PAPER && options.outside === 0)) ? cells[i / Number(values.seeds)] : undefined;
+    row?.push({ picture, prompt: job.prompt, box: job.box });
   }
   process.stderr.write('.');
   return { rule, painted: options ? (alone ? 'object' : 'object, background') : '–', strength, outside: options?.outside ?? 0, iou: mean(results.map((r) => r.iou)), centred: mean(results.map((r) => r.centred)), named: mean(results.map((r) => r.named)), clip: mean(results.map((r) => r.score)) };
@@ -77,4 +84,5 @@ const markdown = `${table(
   rows.map((row) => [row.rule, row.painted, row.strength, row.outside, row.iou.text, row.centred.text, row.named.text, row.clip.text]),
 )}\n\n${jobs.length} pictures per row, ${steps} steps. The model's default is w′ = ${w}, outside = ${outside}.`;
 console.log(markdown);
+if (values.sheet) await writeFigure(values.sheet, cells.flat(), cells[0].length);
 if (values.save) publish('paint-iou', markdown, { pictures: jobs.length, steps, default: { w, outside }, rows });

@@ -1,14 +1,15 @@
 // Which part of denoising decides what is in the picture (eDiff-I, Fig. 4): prompt A, but B for the last or the first share of the steps.
 // This is the researcher's loop, not an option of the pipeline: two conditions, one denoiser that picks by σ, one solver.
 //
-//   node benchmarks/prompt-switch.mjs [--pairs 12] [--seeds 1] [--steps 25] [--save]
+//   node benchmarks/prompt-switch.mjs [--pairs 12] [--seeds 1] [--steps 25] [--sheet out/prompt-switch.png] [--save]
 import { parseArgs } from 'node:util';
 import { bind, float32, guided, randnBatch, Generator, lincomb } from '@ediffi/core';
 import { dpmpp2m, karras } from '@ediffi/sampler';
 import { GeneratedImage, loadBase } from 'ediffi';
+import { writeFigure } from './lib/figure.mjs';
 import { distance, judge, mean, prompts, publish, table } from './lib/science.mjs';
 
-const { values } = parseArgs({ options: { pairs: { type: 'string', default: '12' }, seeds: { type: 'string', default: '1' }, steps: { type: 'string', default: '25' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { pairs: { type: 'string', default: '12' }, seeds: { type: 'string', default: '1' }, steps: { type: 'string', default: '25' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [count, seeds, steps] = [Number(values.pairs), Number(values.seeds), Number(values.steps)];
 const PARTS = [['last', 0.07], ['last', 0.2], ['last', 0.4], ['last', 0.6], ['first', 0.07], ['first', 0.2], ['first', 0.4], ['first', 0.6]];
 
@@ -31,6 +32,8 @@ async function paint(seed, choose) {
   }
 }
 
+const SHOWN = 4; // pairs on the sheet
+const cells = [];
 const found = PARTS.map(() => ({ changed: [], away: [] }));
 const control = { changed: [], away: [] };
 for (let k = 0; k < count; k++) {
@@ -41,12 +44,15 @@ for (let k = 0; k < count; k++) {
     const isB = async (picture) => (await clip.score(picture, b)) > (await clip.score(picture, a));
     control.changed.push(await isB(ofB));
     control.away.push(Number(await isB(ofA)));
+    const row = [{ picture: ofA, prompt: a }];
     for (const [i, [end, share]] of PARTS.entries()) {
       const edge = Math.round(share * steps);
       const picture = await paint(seed, (step) => ((end === 'last' ? step >= steps - edge : step < edge) ? B : A));
       found[i].changed.push(await isB(picture));
       found[i].away.push(distance(picture, ofA) / distance(ofB, ofA));
+      row.push({ picture, prompt: end === 'last' ? b : a });
     }
+    if (k < SHOWN && seed === 0) cells.push(...row, { picture: ofB, prompt: b });
     process.stderr.write('.');
   }
 }
@@ -57,4 +63,5 @@ const rows = PARTS.map(([end, share], i) => ({ part: `${end} ${Math.round(100 * 
 const reference = { pictureOfAJudgedB: mean(control.away), pictureOfBJudgedB: mean(control.changed) };
 const markdown = `${table(['B instead of A in the', 'steps', 'share of pictures that become B', 'distance from A’s picture (1: as far as B’s)'], rows.map((row) => [row.part, `${row.steps} of ${steps}`, row.changed.text, row.distance.text]))}\n\nCLIP finds A's own pictures nearer to B in ${reference.pictureOfAJudgedB.text}, B's own in ${reference.pictureOfBJudgedB.text}: what the judge can tell. ${control.away.length} pairs of prompt and seed.`;
 console.log(markdown);
+if (values.sheet) await writeFigure(values.sheet, cells, PARTS.length + 2);
 if (values.save) publish('prompt-switch', markdown, { pairs: count, seeds, steps, rows, reference });

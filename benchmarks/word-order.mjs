@@ -1,13 +1,14 @@
 // Do attributes stay with their nouns when the clauses of a prompt change places? A coloured object on a coloured background, judged by pixels:
 // the background's colour, and the colour that most of the object has, each as the nearest of the named ones by hue.
 //
-//   node benchmarks/word-order.mjs [--seeds 2] [--steps 15] [--save]
+//   node benchmarks/word-order.mjs [--seeds 2] [--steps 15] [--sheet out/word-order.png] [--save]
 import { parseArgs } from 'node:util';
 import { loadBase } from 'ediffi';
+import { writeFigure } from './lib/figure.mjs';
 import { foreground } from './lib/foreground.mjs';
 import { mean, publish, table } from './lib/science.mjs';
 
-const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '15' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '15' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const steps = Number(values.steps);
 const HUES = { red: 0, yellow: 48, green: 122, blue: 216, purple: 277 }; // degrees
 const PAIRS = [['red', 'blue'], ['blue', 'yellow'], ['green', 'purple'], ['yellow', 'green'], ['purple', 'yellow'], ['blue', 'red']];
@@ -42,11 +43,14 @@ function colours(picture) {
 
 const model = await loadBase();
 const rows = [];
+const cells = [];
 for (const [order, write] of Object.entries(ORDERS)) {
   const [object, background, swapped] = [[], [], []];
   for (const [i, thing] of OBJECTS.entries()) {
     for (const [a, b] of [PAIRS[i % PAIRS.length], PAIRS[(i + 3) % PAIRS.length]]) {
-      for (const picture of await model.generate(write(a, thing, b), { seed: 1, count: Number(values.seeds), steps })) {
+      const prompt = write(a, thing, b);
+      for (const [k, picture] of (await model.generate(prompt, { seed: 1, count: Number(values.seeds), steps })).entries()) {
+        if (k === 0) cells.push({ picture, prompt });
         const found = colours(picture);
         object.push(found.object === a);
         background.push(found.background === b);
@@ -61,4 +65,5 @@ process.stderr.write('\n');
 await model.dispose();
 const markdown = `${table(['prompt', 'object’s colour', 'background’s colour', 'both right', 'exchanged'], rows.map((row) => [`“${row.example}”`, row.object.text, row.background.text, row.both.text, row.swapped.text]))}\n\n${rows[0].object.n} pictures per row, ${steps} steps.`;
 console.log(markdown);
+if (values.sheet) await writeFigure(values.sheet, cells, 2 * OBJECTS.length);
 if (values.save) publish('word-order', markdown, { steps, rows });
