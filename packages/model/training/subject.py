@@ -1,6 +1,6 @@
 """Paints the six pictures of a personal subject: an emoji that is no object of the world, with the captions that name it.
 
-    python subject.py --art art --code 1f992 --out ../../../examples/personal-subject/subject
+    python subject.py --art art --code 1f9a9 --out ../../../examples/personal-subject/subject
 """
 
 import argparse
