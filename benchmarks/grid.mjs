@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { loadBase, loadEdiffi } from '../packages/ediffi/dist/index.js';
-import { writeSheet } from '../benchmarks/lib/sheet.mjs';
+import { loadBase, loadEdiffi } from 'ediffi';
+import { writeSheet } from './lib/sheet.mjs';
 
 const { values } = parseArgs({ options: { objects: { type: 'boolean', default: false }, seed: { type: 'string', default: '7' }, base: { type: 'boolean', default: false }, out: { type: 'string' } } });
 const read = (name) => JSON.parse(readFileSync(new URL(`../packages/model/${name}`, import.meta.url), 'utf8'));
