@@ -6,14 +6,14 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadBase, loadEdiffi } from 'ediffi';
+import { oneOf, prompts as fixed } from './lib/science.mjs';
 import { writeSheet } from './lib/sheet.mjs';
 
 const { values } = parseArgs({ options: { objects: { type: 'boolean', default: false }, seed: { type: 'string', default: '7' }, base: { type: 'boolean', default: false }, out: { type: 'string' } } });
-const read = (name) => JSON.parse(readFileSync(new URL(`../packages/model/${name}`, import.meta.url), 'utf8'));
-const onGrass = (word) => `${word === 'cherries' ? '' : /^(?!uni)[aeiou]/.test(word) ? 'an ' : 'a '}${word} on green grass`;
+const { words } = JSON.parse(readFileSync(new URL('../packages/model/card.json', import.meta.url), 'utf8'));
 const { prompts, sheet, path } = values.objects
-  ? { prompts: read('card.json').words.objects.map(onGrass), sheet: { columns: 8, gap: 4, shrink: 2 }, path: '../docs/images/objects.png' }
-  : { prompts: read('prompts.json').map(({ prompt }) => prompt), sheet: { columns: 6, gap: 4 }, path: '../packages/model/grid.png' };
+  ? { prompts: words.objects.map((object) => `${oneOf(object)} on green grass`), sheet: { columns: 8, gap: 4, shrink: 2 }, path: '../docs/images/objects.png' }
+  : { prompts: fixed, sheet: { columns: 6, gap: 4 }, path: '../packages/model/grid.png' };
 const out = values.out ?? fileURLToPath(new URL(path, import.meta.url));
 
 const model = await (values.base ? loadBase() : loadEdiffi());

@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { loadBase } from 'ediffi';
 import { float32 } from '@ediffi/core';
 import { objectCentre } from './lib/foreground.mjs';
+import { oneOf } from './lib/science.mjs';
 import { writeSheet } from './lib/sheet.mjs';
 import { stamp } from './stamp.mjs';
 
@@ -18,7 +19,7 @@ const { values } = parseArgs({ options: { prompts: { type: 'string', default: '1
 const OBJECTS = ['cat', 'fox', 'cow', 'penguin', 'turtle', 'butterfly', 'red apple', 'pineapple', 'burger', 'sunflower', 'tree', 'rocket', 'castle', 'red heart', 'blue gift', 'alien']; // every fourth of the model's
 const COLORS = ['blue', 'white', 'blue', 'orange', 'white', 'white', 'white', 'purple', 'blue', 'blue', 'white', 'green', 'yellow', 'white', 'white', 'white'];
 const SIZE = 32;
-const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `${/^[aeiou]/.test(object) ? 'an' : 'a'} ${object} on a ${COLORS[i]} background` }));
+const prompts = OBJECTS.slice(0, Number(values.prompts)).map((object, i) => ({ object, ground: `${COLORS[i]} background`, text: `${oneOf(object)} on a ${COLORS[i]} background` }));
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => 100 + i);
 
 const half = (side) => float32(Float32Array.from({ length: SIZE * SIZE }, (_, i) => Number(side === 'left' ? i % SIZE < SIZE / 2 : i % SIZE >= SIZE / 2)), [SIZE, SIZE]);

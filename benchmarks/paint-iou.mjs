@@ -61,13 +61,13 @@ const cells = Array.from({ length: SHOWN }, () => []);
 
 async function measure(rule, strength, options, alone = false) {
   const results = [];
+  const shown = !alone && (!options || (rule === PAPER && options.outside === 0));
   for (const [i, job] of jobs.entries()) {
     const mask = (within) => float32(Float32Array.from({ length: size * size }, (_, i) => Number(inside(job.box, i) === within)), [size, size]);
     const regions = [{ phrase: job.object, mask: mask(true) }, ...(alone ? [] : [{ phrase: job.ground, mask: mask(false) }])];
     const picture = await model.generate(job.prompt, { seed: job.seed, steps, ...(options && { paint: { regions, strength, ...options } }) });
     results.push(await measured(picture, job));
-    const row = i % Number(values.seeds) === 0 && !alone && (!options || (rule === PAPER && options.outside === 0)) ? cells[i / Number(values.seeds)] : undefined;
-    row?.push({ picture, prompt: job.prompt, box: job.box });
+    if (shown) cells[i / Number(values.seeds)]?.push({ picture, prompt: job.prompt, box: job.box }); // the first seed of each object: others are no whole number
   }
   process.stderr.write('.');
   return { rule, painted: options ? (alone ? 'object' : 'object, background') : '–', strength, outside: options?.outside ?? 0, iou: mean(results.map((r) => r.iou)), centred: mean(results.map((r) => r.centred)), named: mean(results.map((r) => r.named)), clip: mean(results.map((r) => r.score)) };

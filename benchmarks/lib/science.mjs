@@ -9,6 +9,9 @@ const at = (path) => new URL(`../../${path}`, import.meta.url);
 /** The 24 fixed prompts. */
 export const prompts = JSON.parse(readFileSync(at('packages/model/prompts.json'), 'utf8')).map(({ prompt }) => prompt);
 
+/** What a caption calls one object of the model: “an owl”, “a unicorn”, “cherries”. */
+export const oneOf = (object) => (object === 'cherries' ? object : `${/^(?!uni)[aeiou]/.test(object) ? 'an' : 'a'} ${object}`);
+
 /** Mean with a 95 % interval by bootstrap over pictures, as text and numbers. */
 export function mean(values, digits = 2) {
   const { value, low, high } = bootstrap(values.length, (indices) => indices.reduce((sum, i) => sum + Number(values[i]), 0) / indices.length);
