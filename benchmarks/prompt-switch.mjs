@@ -1,11 +1,11 @@
 // Which part of denoising decides what is in the picture (eDiff-I, Fig. 4): prompt A, but B for the last or the first share of the steps.
-// This is the researcher's loop, not an option of the pipeline: two conditions, one denoiser that picks by σ, one solver.
+// This is the researcher's loop, not an option of the pipeline: two conditions, one denoiser that picks by σ, the model's own solver.
 //
 //   node benchmarks/prompt-switch.mjs [--pairs 12] [--seeds 1] [--steps 25] [--sheet out/prompt-switch.png] [--save]
 import { parseArgs } from 'node:util';
 import { bind, float32, guided, randnBatch, Generator, lincomb } from '@ediffi/core';
-import { dpmpp2m, karras } from '@ediffi/sampler';
-import { GeneratedImage, loadBase } from 'ediffi';
+import { karras } from '@ediffi/sampler';
+import { GeneratedImage, loadBase, solvers } from 'ediffi';
 import { writeFigure } from './lib/figure.mjs';
 import { distance, judge, mean, prompts, publish, table } from './lib/science.mjs';
 
@@ -23,9 +23,11 @@ const conditionOf = async (prompt) => bind(denoiser, { positive: { prompts: [pro
 
 /** The picture of a seed; step i is denoised with what `choose` gives for it. */
 async function paint(seed, choose) {
-  const x = await lincomb([sigmas[0], randnBatch([3, base.size, base.size], [new Generator(seed)])]);
+  const generator = new Generator(seed);
+  const noise = () => randnBatch([3, base.size, base.size], [generator]);
+  const x = await lincomb([sigmas[0], noise()]);
   const denoise = Object.assign((z, sigma) => choose(sigmas.indexOf(sigma))(z, sigma), { alpha: () => 1 });
-  const solver = dpmpp2m(denoise, x, sigmas);
+  const solver = solvers[base.defaults.solver](denoise, x, sigmas, { noise });
   for (;;) {
     const { done, value } = await solver.next();
     if (done) return new GeneratedImage(float32(value.data, value.shape.slice(1)), { versions: {} }, []);

@@ -1,30 +1,45 @@
-// What a step is worth: pictures of the evaluation set at several step counts, judged, beside the seconds that a 256 × 256 picture takes.
+// What a step is worth, and the solver, and guidance: pictures of the evaluation set at several settings, judged, beside the seconds that a 256 × 256 picture takes.
 //
-//   node benchmarks/quality-per-steps.mjs [--count 64] [--threads 2] [--save]
+//   node benchmarks/quality-per-steps.mjs [--count 128] [--threads 2] [--save]
 import { parseArgs } from 'node:util';
+import { ExpertEnsemble } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { evaluateModel, loadBase, loadEdiffi, loadJudge } from 'ediffi';
 import { publish, table } from './lib/science.mjs';
 import { median } from './lib/median.mjs';
 
-const { values } = parseArgs({ options: { count: { type: 'string', default: '64' }, threads: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { count: { type: 'string', default: '128' }, threads: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } } });
 const [count, threads] = [Number(values.count), Number(values.threads)];
-const SETTINGS = [{ steps: 4 }, { steps: 8 }, { steps: 12 }, { steps: 25 }, { steps: 8, guidance: 1 }];
+// `everywhere`: the low-noise expert is guided, too.
+const SETTINGS = [
+  ...[4, 8, 12, 25, 50].map((steps) => ({ paint: { steps } })),
+  { paint: { steps: 25 }, everywhere: true },
+  ...[12, 25].map((steps) => ({ paint: { steps, solver: 'dpmpp2m' } })),
+  { paint: { steps: 8, guidance: 1 } },
+];
 const ROUNDS = 5;
+
+/** The same model, its experts without a guidance of their own. */
+function guidedEverywhere(model) {
+  const { base } = model.parts;
+  return model.with({ base: { ...base, denoiser: new ExpertEnsemble(base.denoiser.experts.map(({ guidance, ...expert }) => expert)) } });
+}
 
 /** Median seconds per 256 × 256 picture, interleaved, after one picture of each that nobody counts. */
 async function seconds() {
   const backend = ortNode({ threads });
   const ediffi = await loadEdiffi({ backend });
+  const all = guidedEverywhere(ediffi);
   const times = SETTINGS.map(() => []);
   for (let round = -1; round < ROUNDS; round++) {
-    for (const [i, setting] of SETTINGS.entries()) {
+    for (const [i, { paint, everywhere }] of SETTINGS.entries()) {
       const started = performance.now();
-      const { width } = await ediffi.generate('a red car on the beach', { seed: 7, ...setting });
+      const { width } = await (everywhere ? all : ediffi).generate('a red car on the beach', { seed: 7, ...paint });
       if (width !== 256) throw new Error(`a picture of ${width}`);
       if (round >= 0) times[i].push((performance.now() - started) / 1000);
     }
   }
+  await all.parts.base.denoiser.dispose();
   await ediffi.dispose();
   await backend.dispose();
   return times.map(median);
@@ -32,22 +47,25 @@ async function seconds() {
 
 const took = await seconds();
 const [{ judge, set }, model] = [await loadJudge(), await loadBase()];
+const { solver, guidance } = model.parts.base.defaults;
+const all = guidedEverywhere(model);
 const rows = [];
-for (const [i, paint] of SETTINGS.entries()) {
-  const run = evaluateModel(model, judge, set, { count, seed: 1, paint });
+for (const [i, { paint, everywhere = false }] of SETTINGS.entries()) {
+  const run = evaluateModel(everywhere ? all : model, judge, set, { count, seed: 1, paint });
   let step = await run.next();
   while (!step.done) step = await run.next();
-  rows.push({ ...paint, seconds: took[i], ...step.value });
+  rows.push({ solver, guidance, everywhere, ...paint, seconds: took[i], ...step.value });
   process.stderr.write('.');
 }
+await all.parts.base.denoiser.dispose();
 await model.dispose();
 await judge.dispose();
 
 const share = ({ value, low, high }) => `${(100 * value).toFixed(0)} % (${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)})`;
 const number = ({ value, low, high }, digits) => `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
 const markdown = `${table(
-  ['steps of the base', 'guidance', 'seconds per 256² picture', 'object of one', 'background', 'Fréchet distance, judge’s features', 'CLIP score'],
-  rows.map((row) => [row.steps, row.guidance ?? 3, row.seconds.toFixed(2), share(row.shown['object of one'].share), share(row.shown.background.share), number(row.features.judge.frechet, 1), number(row.clipScore, 3)]),
+  ['steps of the base', 'solver', 'guidance', 'seconds per 256² picture', 'object of one', 'background', 'Fréchet distance, judge’s features', 'CLIP score'],
+  rows.map((row) => [row.steps, row.solver, `${row.guidance}${row.everywhere ? ', of the low-noise expert too' : ''}`, row.seconds.toFixed(2), share(row.shown['object of one'].share), share(row.shown.background.share), number(row.features.judge.frechet, 1), number(row.clipScore, 3)]),
 )}
 
 ${count} pictures per row; seconds: median of ${ROUNDS} interleaved rounds, ${threads} threads, base and both super-resolution stages.`;

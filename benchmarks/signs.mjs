@@ -1,7 +1,7 @@
 // Can the signs be read, and with which text encoder (eDiff-I, arXiv 2211.01324, §5: T5 carries what is written, CLIP does not)?
 // Half of the words are letters drawn at random that no training caption had (training/world.py keeps one word in sixteen away), half are English.
 //
-//   node benchmarks/signs.mjs [--count 80] [--steps 25] [--seed 1] [--guidance 3] [--sheet out/signs.png] [--save]
+//   node benchmarks/signs.mjs [--count 80] [--steps 25] [--seed 1] [--guidance 3] [--solver dpmpp2m] [--sheet out/signs.png] [--save]
 //   node benchmarks/signs.mjs --pictures DIR      # reads DIR/WORD-….png instead: what the reader makes of real ones (training/signs.py paints them)
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,9 +12,9 @@ import { loadReader } from './lib/reader.mjs';
 import { mean, publish, table } from './lib/science.mjs';
 import { writeSheet } from './lib/sheet.mjs';
 
-const { values } = parseArgs({ options: { count: { type: 'string', default: '80' }, steps: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' }, guidance: { type: 'string' }, pictures: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { count: { type: 'string', default: '80' }, steps: { type: 'string', default: '25' }, seed: { type: 'string', default: '1' }, guidance: { type: 'string' }, solver: { type: 'string' }, pictures: { type: 'string' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [count, steps, seed] = [values.count, values.steps, values.seed].map(Number);
-const guided = values.guidance === undefined ? {} : { guidance: Number(values.guidance) }; // the model's own where none is given
+const settings = { ...(values.guidance !== undefined && { guidance: Number(values.guidance) }), ...(values.solver !== undefined && { solver: values.solver }) }; // the model's own where none is given
 const SHOWN = 20; // of each row, on the sheet
 const SETS = [['t5', 'clip'], ['t5'], ['clip'], []];
 const ENGLISH = ['CAT', 'STOP', 'OPEN', 'SEA', 'HI', 'STAR', 'ZOO', 'NO', 'TEA', 'FOX', 'CAFE', 'RED', 'A', 'YES', 'TREE', 'GO', 'BUS', 'HELP', 'X', 'SKY'];
@@ -57,7 +57,7 @@ const pictures = [];
 for (const encoders of SETS) {
   const found = [];
   for (const [i, prompt] of prompts.entries()) {
-    const picture = await model.generate(prompt, { seed: seed * 1000 + i, steps, encoders, ...guided });
+    const picture = await model.generate(prompt, { seed: seed * 1000 + i, steps, encoders, ...settings });
     const got = await reader.read(picture);
     found.push({ prompt, word: words[i], got, unseen: i % 2 === 0 });
     if (i < SHOWN) pictures.push(picture);
@@ -78,5 +78,5 @@ const markdown = `${table(
 ${count} prompts per row, none picked, ${steps} steps, 256 × 256 pixels. The reader is PP-OCRv4.`;
 console.log(markdown);
 console.log(rows[0].found.map(({ word, got }) => `${word}:${got}`).join(' '));
-if (values.save) publish('signs', markdown, { count, steps, seed, ...guided, rows });
+if (values.save) publish('signs', markdown, { count, steps, seed, ...settings, rows });
 if (values.sheet) writeSheet(values.sheet, pictures, { columns: Math.min(count, SHOWN) / 2, shrink: 2 });

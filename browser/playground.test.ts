@@ -114,7 +114,7 @@ inChromium('the playground', () => {
     const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
     expect(colors).toContain(0xd62839);
     const ediffi = await loadEdiffi();
-    const inNode = await ediffi.generate('a red apple on the beach', { seed: 7, steps: STEPS, solver: 'dpmpp2m', guidance: 3, paint: { regions } });
+    const inNode = await ediffi.generate('a red apple on the beach', { seed: 7, steps: STEPS, solver: 'eulerAncestral', guidance: 3, paint: { regions } });
     await ediffi.dispose();
     const own = decodePng(inNode.toPng()).data;
     expect(furthest(own, data)).toBeLessThanOrEqual(2);

@@ -42,7 +42,7 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
     rows.push([
       expert.name,
       parameters === undefined ? '?' : millions(parameters),
-      `σ in (${number(low)}, ${number(Math.min(high, sigmaMax))}]`,
+      `σ in (${number(low)}, ${number(Math.min(high, sigmaMax))}]${'guidance' in expert ? `, guidance ${expert.guidance}` : ''}`,
       String(planned.find((entry) => entry.name === expert.name)?.calls ?? 0),
       ...(options.measure !== false ? [`${(await callTime(stage, size, Math.sqrt(Math.max(expert.sigmaMin, stage.denoiser.sigmaMin, 1e-3) * expert.sigmaMax))).toFixed(0)} ms`] : []),
     ]);

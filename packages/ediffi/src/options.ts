@@ -9,8 +9,8 @@ import type { FrameOptions } from './stage.js';
 export type Prompt = string | Readonly<Record<string, string>>;
 
 /**
- * Guidance: the scale, a function of σ, or all of its options. A network that takes the scale as an input (FLUX.1 dev, latent consistency models) is told the
- * scale, or `embedded` where there is one; `scale` then guides by a second call, against the negative.
+ * Guidance: the scale, a function of σ, or all of its options. An expert's own takes precedence: the embedded model's low-noise one has 1. A network that takes
+ * the scale as an input (FLUX.1 dev, latent consistency models) is told the scale, or `embedded` where there is one; `scale` then guides by a second call, against the negative.
  */
 export type Guidance = GuidanceScale | ({ readonly scale: GuidanceScale; readonly embedded?: number } & Pick<GuidanceOptions<never>, 'window' | 'rescale' | 'threshold'>);
 

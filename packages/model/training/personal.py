@@ -113,6 +113,7 @@ if __name__ == "__main__":
     parser.add_argument("--tokenizers", type=Path, default=Path(__file__).parent.parent / "tokenizers")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=4, help="for each expert")
+    parser.add_argument("--experts", nargs="+", choices=INTERVALS, default=[*INTERVALS], help="whose LoRAs to write")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--rate", type=float, default=3e-3)
@@ -121,5 +122,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     conditioner = Conditioner(a.run, a.tokenizers, torch.device("cpu"))
     subject, data = subject_of(a.subject), Data(a.data)
-    for expert in INTERVALS:
+    for expert in a.experts:
         learn(expert, a, subject, data, conditioner)

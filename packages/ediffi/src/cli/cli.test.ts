@@ -73,6 +73,7 @@ describe('help and usage', () => {
     [['evaluate', 'some-folder'], /evaluate: give a folder of PNG files and --against another one/],
     [['evaluate', '/nowhere', '--against', '/nowhere'], /folder: cannot read the folder \/nowhere/],
     [['evaluate', '--count', 'all'], /--count: expected a number, got "all"/],
+    [['evaluate', '--solver', 'eulr'], /solver: expected one of .* nearest: euler/],
     [['paint', 'a cat', '--upscale', 'sr9'], /upscale: expected true, false, sr1, sr2, sr3/],
   ])('%j is code 2 and one line', async (args, message) => {
     const { code, err, out } = await ediffi(args);

@@ -11,6 +11,7 @@ export interface EvaluateArguments {
   readonly seed: string;
   readonly steps?: string;
   readonly guidance?: string;
+  readonly solver?: string;
   readonly encoders?: string;
   readonly upscale?: boolean | string;
   readonly json?: boolean;
@@ -26,6 +27,7 @@ export async function evaluateCommand(folder: string | undefined, typed: Evaluat
     ...(typed.upscale !== undefined && { upscale: typed.upscale }),
     ...(typed.steps !== undefined && { steps: numberOption(typed.steps, '--steps') }),
     ...(typed.guidance !== undefined && { guidance: numberOption(typed.guidance, '--guidance') }),
+    ...(typed.solver !== undefined && { solver: typed.solver }),
     ...(typed.encoders !== undefined && { encoders: typed.encoders.split(',').map((name) => name.trim()).filter(Boolean) }),
   };
   const folders = folder === undefined ? [] : [await pictures(folder, 'folder'), await pictures(typed.against!, '--against')];

@@ -103,6 +103,7 @@ function program(io: Io): Command {
     .option('--seed <n>', 'of the captions drawn and of the pictures', '0')
     .option('--steps <n>', 'steps of the base stage')
     .option('--guidance <w>', 'guidance of the base stage')
+    .option('--solver <name>', 'solver of the base stage')
     .option('--encoders <list>', 'text encoders that read the captions: t5, clip or t5,clip')
     .option('--upscale <stage>', 'judge this super-resolution stage')
     .option('--no-upscale', 'judge the base stage')

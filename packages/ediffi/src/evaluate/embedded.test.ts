@@ -59,7 +59,7 @@ describe('ediffi evaluate', () => {
   });
 
   it('paints captions, judges them and says so', async () => {
-    const { code, out } = await ediffi(['evaluate', '--count', '3', '--steps', '8', '--no-upscale']);
+    const { code, out } = await ediffi(['evaluate', '--count', '3', '--steps', '8', '--solver', 'dpmpp2m', '--no-upscale']);
     expect(code).toBe(0);
     expect(out).toMatch(/^3 pictures of held-out captions, seed 0/);
     expect(out).toMatch(/CLIP score {2}-?[01]\.\d{3} \[/);
