@@ -27,27 +27,35 @@ const cascade = await loadEdiffi(where);
 const stage = base.parts.base;
 const { experts } = model.card.stages[0];
 
+/** Inputs of a network for so many rows: what is in them costs nothing. */
+function feedsOf(session, batch) {
+  const size = { height: stage.size, width: stage.size };
+  return Object.fromEntries(session.inputMetadata.map(({ name, shape }) => {
+    const dims = shape.map((n) => (typeof n === 'number' ? n : (size[n] ?? batch)));
+    return [name, new ort.Tensor('float32', Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i)), dims)];
+  }));
+}
+
 /** The network calls of one base picture, made directly. */
 async function bareCalls() {
   const options = { executionProviders: ['cpu'], intraOpNumThreads: 1, interOpNumThreads: 1, extra: { session: { intra_op: { allow_spinning: '0' } } } };
   const open = async (file) => ort.InferenceSession.create(await model.source(file).bytes(), options);
   const [plan] = await base.plan(PROMPT);
-  const networks = await Promise.all(plan.experts.map(async ({ name, calls }) => ({ calls, session: await open(experts.find((e) => e.name === name).file) })));
-  const encoders = await Promise.all(['t5', 'clip'].map(async (name) => ({ session: await open(model.card.encoders[name].file), length: model.card.encoders[name].length })));
-  const { session } = networks[0];
-  const size = { batch: 2, height: stage.size, width: stage.size };
-  const feeds = Object.fromEntries(session.inputMetadata.map(({ name, shape }) => {
-    const dims = shape.map((n) => (typeof n === 'number' ? n : (size[n] ?? 2)));
-    return [name, new ort.Tensor('float32', Float32Array.from({ length: dims.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(i)), dims)];
+  const networks = await Promise.all(plan.experts.map(async ({ name, calls }) => {
+    const { file, guidance = stage.defaults.guidance } = experts.find((e) => e.name === name);
+    const session = await open(file);
+    return { calls, session, feeds: feedsOf(session, guidance === 1 ? 1 : 2) };
   }));
+  const encoders = await Promise.all(['t5', 'clip'].map(async (name) => ({ session: await open(model.card.encoders[name].file), length: model.card.encoders[name].length })));
   return async () => {
     for (const { session, length } of encoders) await session.run({ input_ids: new ort.Tensor('int64', BigInt64Array.from({ length }, (_, i) => BigInt(i < 7 ? i + 1 : 0)), [1, length]) });
-    for (const { session, calls } of networks) for (let i = 0; i < calls; i++) await session.run(feeds);
+    for (const { session, calls, feeds } of networks) for (let i = 0; i < calls; i++) await session.run(feeds);
   };
 }
 
-/** The base with one expert's graph for every σ. */
-const one = new ExpertEnsemble([{ ...stage.denoiser.experts[0], name: 'single', sigmaMin: stage.denoiser.sigmaMin, sigmaMax: stage.denoiser.sigmaMax }]);
+/** The base with one expert's network for every σ, guided where the three are. */
+const network = await stage.denoiser.experts[0].denoiser();
+const one = new ExpertEnsemble(stage.denoiser.experts.map((expert) => ({ ...expert, denoiser: network })));
 const single = base.with({ base: { ...stage, denoiser: one } });
 const mask = float32(Float32Array.from({ length: 64 }, (_, i) => Number(i % 8 < 4)), [8, 8]);
 const variants = {
@@ -68,7 +76,7 @@ for (let round = -1; round < Number(values.rounds); round++) {
     if (round >= 0) seconds[name].push((performance.now() - started) / 1000); // round −1 loads and warms up
   }
 }
-await Promise.all([base, cascade, single, one].map((part) => part.dispose()));
+await Promise.all([base, cascade, single, network].map((part) => part.dispose()));
 
 const ratio = (a, b) => Number(median(seconds[a].map((v, i) => v / seconds[b][i])).toFixed(3));
 const bestRatio = (a, b) => Number((Math.min(...seconds[a]) / Math.min(...seconds[b])).toFixed(3));
