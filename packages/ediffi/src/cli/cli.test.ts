@@ -143,7 +143,7 @@ describe('painting', () => {
   });
 
   it('describes the model and its words', async () => {
-    expect((await ediffi(['describe', '--no-measure', ...model])).out).toMatch(/base {2}32 × 32[^]*σ in \(/);
+    expect((await ediffi(['describe', '--no-measure', ...model])).out).toMatch(/base {2}32 × 32[^]*middle .* σ in \([\d.]+, 2\.666\] +\d+\n +low .* σ in \(0\.01, [\d.]+\], guidance 1 /);
     expect((await ediffi(['describe', '--words', ...model])).out).toMatch(/^objects +cat /);
   });
 });
