@@ -3,9 +3,9 @@
 //
 //   node benchmarks/encoders.mjs [--count 96] [--steps 12] [--sheet out/encoders.png] [--save]      # count: captions of either length
 import { parseArgs } from 'node:util';
-import { evaluateModel, loadBase, loadJudge, sampleCaptions } from 'ediffi';
+import { loadBase, loadJudge, sampleCaptions } from 'ediffi';
 import { writeFigure } from './lib/figure.mjs';
-import { publish, table } from './lib/science.mjs';
+import { estimate, evaluated, percent, publish, table } from './lib/science.mjs';
 import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '96' }, steps: { type: 'string', default: '12' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
@@ -35,10 +35,7 @@ for (const [captions, chosen] of Object.entries(LENGTHS)) {
   const pictures = Math.min(count, part.scenes.length);
   const shown = sampleCaptions(part.scenes, pictures, 1).slice(0, SHOWN); // the first that evaluateModel paints
   for (const [k, encoders] of SETS.entries()) {
-    const run = evaluateModel(model, judge, part, { count: pictures, seed: 1, paint: { steps, encoders } });
-    let step = await run.next();
-    while (!step.done) step = await run.next();
-    rows.push({ captions, encoders, ...step.value });
+    rows.push({ captions, encoders, ...(await evaluated(model, judge, part, { count: pictures, seed: 1, paint: { steps, encoders } })) });
     if (values.sheet) for (const [i, { caption: prompt }] of shown.entries()) cells[k].push({ prompt, picture: await model.generate(prompt, { seed: 1 + i, steps, encoders }) });
     process.stderr.write('.');
   }
@@ -48,16 +45,14 @@ for (const [captions, chosen] of Object.entries(LENGTHS)) {
 await model.dispose();
 await judge.dispose();
 
-const percent = (v) => (100 * v).toFixed(0);
-const share = (found) => (found ? `${percent(found.share.value)} % (${percent(found.share.low)}–${percent(found.share.high)})` : '–');
-const number = ({ value, low, high }, digits) => `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+const share = (found) => (found ? percent(found.share) : '–');
 const asked = QUESTIONS.filter((question) => rows.some((row) => row.shown[question]));
 const markdown = `${table(
   ['captions', 'text', 'Fréchet distance, judge’s features', 'CLIP score', ...asked],
-  rows.map((row) => [row.captions, row.encoders.join(' + ') || 'none', number(row.features.judge.frechet, 1), number(row.clipScore, 3), ...asked.map((question) => share(row.shown[question]))]),
+  rows.map((row) => [row.captions, row.encoders.join(' + ') || 'none', estimate(row.features.judge.frechet, 1), estimate(row.clipScore, 3), ...asked.map((question) => share(row.shown[question]))]),
 )}
 
-${sets.join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${percent(set.ceiling[question])} %`).join(', ')}.`;
+${sets.join(', ')}, ${steps} steps. The judge on real pictures of the whole set: ${asked.map((question) => `${question} ${(100 * set.ceiling[question]).toFixed(0)} %`).join(', ')}.`;
 console.log(markdown);
 if (values.sheet) {
   await writeFigure(values.sheet, cells.flat(), cells[0].length);

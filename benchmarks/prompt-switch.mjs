@@ -3,8 +3,8 @@
 //
 //   node benchmarks/prompt-switch.mjs [--pairs 12] [--seeds 1] [--steps 25] [--sheet out/prompt-switch.png] [--save]
 import { parseArgs } from 'node:util';
-import { bind, float32, guided, randnBatch, Generator, lincomb } from '@ediffi/core';
-import { karras } from '@ediffi/sampler';
+import { bind, float32, guided, lincomb } from '@ediffi/core';
+import { karras, seededNoise } from '@ediffi/sampler';
 import { GeneratedImage, loadBase, solvers } from 'ediffi';
 import { writeFigure } from './lib/figure.mjs';
 import { distance, judge, mean, prompts, publish, table } from './lib/science.mjs';
@@ -23,9 +23,8 @@ const conditionOf = async (prompt) => bind(denoiser, { positive: { prompts: [pro
 
 /** The picture of a seed; step i is denoised with what `choose` gives for it. */
 async function paint(seed, choose) {
-  const generator = new Generator(seed);
-  const noise = () => randnBatch([3, base.size, base.size], [generator]);
-  const x = await lincomb([sigmas[0], noise()]);
+  const noise = seededNoise(seed);
+  const x = await lincomb([sigmas[0], await noise([1, 3, base.size, base.size])]);
   const denoise = Object.assign((z, sigma) => choose(sigmas.indexOf(sigma))(z, sigma), { alpha: () => 1 });
   const solver = solvers[base.defaults.solver](denoise, x, sigmas, { noise });
   for (;;) {

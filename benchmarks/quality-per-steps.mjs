@@ -4,8 +4,8 @@
 import { parseArgs } from 'node:util';
 import { ExpertEnsemble } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
-import { evaluateModel, loadBase, loadEdiffi, loadJudge } from 'ediffi';
-import { publish, table } from './lib/science.mjs';
+import { loadBase, loadEdiffi, loadJudge } from 'ediffi';
+import { estimate, evaluated, percent, publish, table } from './lib/science.mjs';
 import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '128' }, threads: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } } });
@@ -51,21 +51,17 @@ const { solver, guidance } = model.parts.base.defaults;
 const all = guidedEverywhere(model);
 const rows = [];
 for (const [i, { paint, everywhere = false }] of SETTINGS.entries()) {
-  const run = evaluateModel(everywhere ? all : model, judge, set, { count, seed: 1, paint });
-  let step = await run.next();
-  while (!step.done) step = await run.next();
-  rows.push({ solver, guidance, everywhere, ...paint, seconds: took[i], ...step.value });
+  const found = await evaluated(everywhere ? all : model, judge, set, { count, seed: 1, paint });
+  rows.push({ solver, guidance, everywhere, ...paint, seconds: took[i], ...found });
   process.stderr.write('.');
 }
 await all.parts.base.denoiser.dispose();
 await model.dispose();
 await judge.dispose();
 
-const share = ({ value, low, high }) => `${(100 * value).toFixed(0)} % (${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)})`;
-const number = ({ value, low, high }, digits) => `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
 const markdown = `${table(
   ['steps of the base', 'solver', 'guidance', 'seconds per 256² picture', 'object of one', 'background', 'Fréchet distance, judge’s features', 'CLIP score'],
-  rows.map((row) => [row.steps, row.solver, `${row.guidance}${row.everywhere ? ', of the low-noise expert too' : ''}`, row.seconds.toFixed(2), share(row.shown['object of one'].share), share(row.shown.background.share), number(row.features.judge.frechet, 1), number(row.clipScore, 3)]),
+  rows.map((row) => [row.steps, row.solver, `${row.guidance}${row.everywhere ? ', of the low-noise expert too' : ''}`, row.seconds.toFixed(2), percent(row.shown['object of one'].share), percent(row.shown.background.share), estimate(row.features.judge.frechet, 1), estimate(row.clipScore, 3)]),
 )}
 
 ${count} pictures per row; seconds: median of ${ROUNDS} interleaved rounds, ${threads} threads, base and both super-resolution stages.`;

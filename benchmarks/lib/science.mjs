@@ -1,6 +1,6 @@
 // What the experiments of docs/guide/science.md share: the model, its CLIP as a judge, tables and plots.
 import { readFileSync, writeFileSync, mkdirSync } from 'node:fs';
-import { bootstrap } from 'ediffi';
+import { bootstrap, evaluateModel } from 'ediffi';
 import { float32, floats } from '@ediffi/core';
 import { stamp } from '../stamp.mjs';
 
@@ -18,6 +18,20 @@ export function mean(values, digits = 2) {
   const round = (v) => Number(v.toFixed(4));
   return { mean: round(value), low: round(low), high: round(high), n: values.length, text: `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})` };
 }
+
+/** What evaluateModel, with these arguments, finds when it is done. */
+export async function evaluated(...what) {
+  const run = evaluateModel(...what);
+  let step = await run.next();
+  while (!step.done) step = await run.next();
+  return step.value;
+}
+
+/** An estimate and its interval, to so many digits. */
+export const estimate = ({ value, low, high }, digits) => `${value.toFixed(digits)} (${low.toFixed(digits)}–${high.toFixed(digits)})`;
+
+/** An estimate of a share and its interval, in percent. */
+export const percent = ({ value, low, high }) => `${(100 * value).toFixed(0)} % (${(100 * low).toFixed(0)}–${(100 * high).toFixed(0)})`;
 
 /** The embedded CLIP as a judge: unit vectors of pictures and texts, and their cosine. */
 export function judge({ parts }) {
