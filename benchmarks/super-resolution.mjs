@@ -1,17 +1,17 @@
 // What super-resolution adds to the same base pictures: distance to real pictures of 256 pixels, for networks and numbers of steps.
 // Features of a network trained on ImageNet that sees all 256 pixels (packages/model/training/imagenet.py); captions and seeds are the same in every row,
 // so that a difference is one of super-resolution: intervals by paired bootstrap.
-// The table of docs/guide/science.md is version 0.6's (run this at commit 37309ea): the base of version 0.7 is not that of version 0.5.
+// The base must be the same in every row, so that --before is a model with this one's base: version 0.8 has it.
 //
-//   git worktree add /tmp/before 871f26c
-//   node benchmarks/super-resolution.mjs --before /tmp/before/packages/model [--count 128] [--steps 12] [--save]      # --before: the model of version 0.5
+//   git worktree add /tmp/before 72e5141
+//   node benchmarks/super-resolution.mjs --before /tmp/before/packages/model [--count 128] [--steps 25] [--save]      # --before: the model of version 0.8
 import { parseArgs } from 'node:util';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { bootstrap, frechetFrom, loadEdiffi, loadJudge, momentsOf, tensorOf } from 'ediffi';
 import { openImagenet } from './lib/imagenet.mjs';
 import { publish, table } from './lib/science.mjs';
 
-const { values } = parseArgs({ options: { before: { type: 'string' }, count: { type: 'string', default: '128' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { before: { type: 'string' }, count: { type: 'string', default: '128' }, steps: { type: 'string', default: '25' }, save: { type: 'boolean', default: false } } });
 const [count, steps] = [Number(values.count), Number(values.steps)];
 const DRAWS = 100;
 const first = ({ width, data }) => ({ width, data: data.slice(0, width * count) });

@@ -175,7 +175,9 @@ async function takeMask(): Promise<void> {
 }
 
 element('solver').replaceChildren(...Object.keys(solvers).map((name) => create('option', { value: name }, name)));
-Object.entries({ prompt: 'a red car on the beach', seed: 7, steps: 25, solver: 'eulerAncestral', guidance: 3, paint: 0.6, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
+const { stages } = (await (await fetch('model/card.json')).json()) as { stages: { defaults: { steps: number; solver: string; guidance: number; paint: number } }[] }; // the base's defaults are the page's
+const { steps, solver, guidance, paint } = stages[0]!.defaults;
+Object.entries({ prompt: 'a red car on the beach', seed: 7, steps, solver, guidance, paint, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
 const actions: Record<string, () => unknown> = {
   go, share, theme, stop: () => ask({ type: 'stop' }), undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),
   brush: () => ((erasing = false), refresh()), eraser: () => ((erasing = true), refresh()), dice: () => (input('seed').value = String(Math.floor(Math.random() * 2 ** 32))),

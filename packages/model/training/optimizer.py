@@ -48,3 +48,18 @@ def summed(tensors, workers):
     flat = torch.cat([t.reshape(-1) for t in tensors])
     distributed.all_reduce(flat)
     return [part.view(t.shape) for part, t in zip(flat.split([t.numel() for t in tensors]), tensors)]
+
+
+def average_gradients(parameters, workers):
+    """Each gradient becomes its mean over all workers."""
+    parameters = [p for p in parameters if p.grad is not None]
+    if workers > 1:
+        for p, total in zip(parameters, summed([p.grad for p in parameters], workers)):
+            p.grad.copy_(total / workers)
+
+
+def follow(average, network, decay, steps):
+    """Moves the moving average of a network's state (EMA) towards it; faster in the first steps."""
+    decay = min(decay, (steps + 1) / (steps + 10))
+    for k, v in network.state_dict().items():
+        average[k].lerp_(v.to(average[k].dtype), 1 - decay) if v.is_floating_point() else average[k].copy_(v)

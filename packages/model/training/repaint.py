@@ -1,12 +1,13 @@
 """What the base makes of real pictures once they are noised: the first super-resolution stage must see the base's own lines, not only true ones
 (cascades as in arXiv 2106.15282, §4: "non-truncated conditioning augmentation").
 
-    python repaint.py --run DIR --name base --data DATA128          # DATA128/repainted.npy, uint8 [N,32,32,3], one for each picture
+    python repaint.py --run DIR --data DATA128          # DATA128/repainted.npy, uint8 [N,32,32,3], one for each picture
 
 Noise is weak enough that things stay where they are: the truth must remain the right answer.
 """
 
 import argparse
+import json
 import math
 from multiprocessing import Pool
 from pathlib import Path
@@ -21,14 +22,16 @@ from super_resolution import shrink
 from train import Conditioner, Data
 from unet import precondition, trained
 
+EXPERTS = json.loads((Path(__file__).parent / "card-source.json").read_text())["stages"][0]["experts"]
 NOISE = (0.15, 0.8)  # σ it starts from, log-uniform
 
 
 @torch.no_grad()
-def repainted(network, small, embeddings, sigma, steps, sigma_data=0.6):
-    """[B,3,32,32] in −1…1 → the same, noised to σ and painted again; no guidance, which matters little at such σ."""
+def repainted(networks, small, embeddings, sigma, steps, sigma_data=0.6):
+    """[B,3,32,32] in −1…1 → the same, noised to σ and painted again by [(σ above which it works, network)], highest first; no guidance, which matters little at such σ."""
 
     def denoise(x, s):
+        network = next(net for bottom, net in networks if s > bottom)
         with autocast(small.device):
             return precondition(network, x, torch.full((len(x),), s), sigma_data, *embeddings).float().clamp(-1, 1)
 
@@ -41,14 +44,14 @@ def part(job):
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    base = trained(a.run, a.name)
+    networks = [(0.0, trained(a.run, a.name))] if a.name else [(expert["sigmaMin"] if i + 1 < len(EXPERTS) else 0.0, trained(a.run, f"base-{expert['name']}")) for i, expert in enumerate(EXPERTS)]
     data, conditioner = Data(a.data), Conditioner(a.run, a.tokenizers, torch.device("cpu"))
     made = []
     for start in range(0, len(rows), a.batch):
         k = rows[start : start + a.batch]
         small = shrink(to_pixels(data.pictures[k]), data.pictures.shape[1] // 32)
         embeddings = conditioner([world.caption(rng, data.scenes[i]) for i in k], None, None, False)
-        pictures = repainted(base, small, embeddings, math.exp(rng.uniform(*np.log(NOISE))), a.steps)
+        pictures = repainted(networks, small, embeddings, math.exp(rng.uniform(*np.log(NOISE))), a.steps)
         made.append(((pictures.clamp(-1, 1) + 1) * 127.5 + 0.5).byte().permute(0, 2, 3, 1).numpy())
     return np.concatenate(made)
 
@@ -57,7 +60,7 @@ if __name__ == "__main__":
     here = Path(__file__).parent
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--name", default="base")
+    parser.add_argument("--name", help="one network of all noise levels instead of the experts")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)

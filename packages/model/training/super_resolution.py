@@ -21,8 +21,8 @@ def blur(x):
     return F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
 
 
-def degrade(small, rng, factor):
-    """What the stage before gets wrong: blur on some pictures, then noise of a known strength (Imagen's augmentation).
+def degrade(small, rng, factor, noise=None):
+    """What the stage before gets wrong: blur on some pictures, then noise of a known strength (Imagen's augmentation): up to NOISE, or just `noise`.
 
     The stage before the ×2 stage is itself super-resolution: its edges are softer by several pixels, so that the blur is wider.
     Returns (degraded [B,3,H,W], strength [B]).
@@ -34,11 +34,11 @@ def degrade(small, rng, factor):
     if factor == 2:
         amount = column(rng.uniform(0, 1, n) * (rng.random(n) < 0.5))
         small = torch.lerp(small, blur(blur(small)), amount)
-    strength = rng.uniform(0, NOISE[factor], n)
+    strength = rng.uniform(0, NOISE[factor], n) if noise is None else np.full(n, noise)
     return small + column(strength) * torch.randn_like(small), torch.from_numpy(strength).float().to(small.device)
 
 
-def residual_batch(pictures, rng, scale, factor, repainted=None):
+def residual_batch(pictures, rng, scale, factor, repainted=None, noise=None):
     """[B,3,H,W] → (residual / scale, [low_res, augmentation], clean small picture).
 
     The residual is taken to the enlarged *degraded* picture: the stage also mends what degradation did, and, where the base's own versions
@@ -48,5 +48,5 @@ def residual_batch(pictures, rng, scale, factor, repainted=None):
     if repainted is not None:
         by_base = torch.from_numpy(rng.random(len(small)) < 0.5).to(small.device)
         low = torch.where(by_base.view(-1, 1, 1, 1), repainted, small)
-    low, strength = degrade(low, rng, factor)
+    low, strength = degrade(low, rng, factor, noise)
     return (pictures - enlarge(low, factor)) / scale, [low, strength], small

@@ -26,7 +26,7 @@ import torch.multiprocessing as multiprocessing
 import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
-from optimizer import Optimizer, summed
+from optimizer import Optimizer, average_gradients, follow
 from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
 
@@ -232,16 +232,12 @@ def run_worker(rank, args, port):
         loss = batch_loss(args, network, data, conditioner, rng, share, device).mean()
         optimizer.zero_grad()
         loss.backward()
-        if args.workers > 1:
-            for p, total in zip(parameters, summed([p.grad for p in parameters], args.workers)):
-                p.grad.copy_(total / args.workers)
+        average_gradients(parameters, args.workers)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step(rate)
         steps, seen = steps + 1, seen + args.batch
         if rank == 0:
-            decay = min(args.ema, (steps + 1) / (steps + 10))
-            for k, v in network.state_dict().items():
-                average[k].lerp_(v.to(average[k].dtype), 1 - decay) if v.is_floating_point() else average[k].copy_(v)
+            follow(average, network, args.ema, steps)
         window.append(loss.item())
         if steps % 100 == 0:
             say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(rate, 6))
