@@ -1,13 +1,12 @@
-// Experts against a single model at equal training samples and equal cost of a picture (eDiff-I, arXiv 2211.01324, Table 1):
-// A no experts, B two in the first super-resolution stage, C besides a high-noise expert in the base, D three in the base.
+// Experts against a single network at equal training samples and equal cost of a picture (eDiff-I, arXiv 2211.01324, Table 1), in the base:
+// one network, besides a high-noise expert, all three. Super-resolution, its two experts included, is the same in every row.
 // Three networks look at the pictures: the judge at 64 pixels, CLIP at 32, and one that was trained on ImageNet at all 256 (training/imagenet.py).
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
-// The single networks are benchmarks/weights/base-single.onnx and sr1-single.onnx: children of the experts' parents that saw as many scenes over all noise levels as all experts of
-// their stage together (packages/model/training/README.md, "Version 0.4"). Since version 0.5 the high and the middle expert are children of base-single and have seen more, since 0.6 super-resolution's, too, and
-// since 0.7 the base's world is another: the table of docs/guide/science.md is version 0.4.1's (run this at commit 630c1d3).
+// The single network is benchmarks/weights/base-single.onnx (packages/model/training/README.md, "Version 0.8"): the middle expert, trained on over all noise levels for as many
+// scenes as the high-noise and the low-noise expert have seen. Version 0.4.1 had a single network in super-resolution, too: its table is in docs/guide/science.md (git checkout 630c1d3).
 //
-//   node benchmarks/experts.mjs [--seeds 2] [--steps 12] [--save]      # pictures per row: seeds × 256 captions
+//   node benchmarks/experts.mjs [--seeds 2] [--steps 25] [--sheet FILE] [--save]      # pictures per row: seeds × 256 captions; --sheet: the first fixed prompts, a row of pictures per row
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
@@ -15,9 +14,10 @@ import { floats, precondition, sessionNetwork } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { bootstrap, frechetFrom, judged, loadEdiffi, loadJudge, momentsOf, tensorOf } from 'ediffi';
 import { openImagenet } from './lib/imagenet.mjs';
-import { mean, publish, table } from './lib/science.mjs';
+import { mean, prompts, publish, table } from './lib/science.mjs';
+import { writeSheet } from './lib/sheet.mjs';
 
-const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '12' }, save: { type: 'boolean', default: false } } });
+const { values } = parseArgs({ options: { seeds: { type: 'string', default: '2' }, steps: { type: 'string', default: '25' }, sheet: { type: 'string' }, save: { type: 'boolean', default: false } } });
 const [seeds, steps] = [Number(values.seeds), Number(values.steps)];
 const KINDS = ['judge', 'clip-image', 'imagenet'];
 const weights = new URL('weights/', import.meta.url);
@@ -30,26 +30,23 @@ const card = JSON.parse(readFileSync(new URL('../packages/model/card.json', impo
 
 const imagenet = await openImagenet(backend, set);
 
-/** The network that went on from the experts' parent over all noise levels, for as many samples as all experts of the stage together. */
+/** The network of all noise levels, in the place of an expert: of its guidance, too, so that a picture costs the same. */
 async function single(name) {
-  const { sigmaData, sigmaMin, sigmaMax, cNoise: noise } = card.stages.find((stage) => name.startsWith(stage.name));
+  const { sigmaData, sigmaMin, sigmaMax, cNoise: noise } = card.stages[0];
   const session = await backend.load({ name, bytes: () => readFile(new URL(`${name}.onnx`, weights)) });
   return precondition(sessionNetwork(session), { sigmaData, sigmaMin, sigmaMax, noise });
 }
-const base = await single('base-single');
-const sr1 = await single('sr1-single');
-const oneBase = { high: base, middle: base, low: base };
-const oneSr1 = { 'sr1-high': sr1, 'sr1-low': sr1 };
+const one = await single('base-single');
 const ROWS = [
-  { name: 'A: none', experts: { ...oneBase, ...oneSr1 } },
-  { name: 'B: two in super-resolution', experts: oneBase },
-  { name: 'C: and one for high noise in the base', experts: { middle: base, low: base } },
-  { name: 'three in the base alone', experts: oneSr1 },
-  { name: 'D: three in the base, two in super-resolution', experts: {} },
+  { name: 'one network', experts: { high: one, middle: one, low: one } },
+  { name: 'and one for high noise', experts: { middle: one, low: one } },
+  { name: 'three: high, middle and low noise', experts: {} },
 ];
 
 const [first, second] = [set.real, set.again].map((features, i) => ({ ...features, imagenet: i ? imagenet.again : imagenet.real }));
 const real = Object.fromEntries(KINDS.map((kind) => [kind, { width: first[kind].width, data: [...first[kind].data, ...second[kind].data] }]));
+const SHOWN = 8;
+const shown = [];
 const rows = [];
 for (const { name, experts } of ROWS) {
   const painter = model.with({ experts });
@@ -66,11 +63,13 @@ for (const { name, experts } of ROWS) {
       if (scene.asked.object?.length === 1) named.push(judged(judge, verdicts, scene.asked).object);
     }
   }
+  if (values.sheet) for (const prompt of prompts.slice(0, SHOWN)) shown.push(await painter.generate(prompt, { seed: 7, steps }));
   await painter.dispose(); // of what the variant loaded anew: not of the model
   rows.push({ name, features, named });
   process.stderr.write('.');
 }
 process.stderr.write('\n');
+if (values.sheet) writeSheet(values.sheet, shown, { columns: SHOWN, gap: 4, shrink: 2 });
 await model.dispose();
 await judge.dispose();
 await imagenet.dispose();

@@ -2,7 +2,7 @@
 
     python export.py --run DIR --out ..          # DIR: encoders/*.pt, base-*.pt, sr*.pt, classifier.pt
     python export.py --run DIR --parents base sr1                # keeps the experts' parents in parents/, for resume.py
-    python export.py --run DIR --singles sr1-single              # networks to compare the experts with, to benchmarks/weights
+    python export.py --run DIR --singles base-single             # networks to compare the experts with, to benchmarks/weights
     python export.py --random --out DIR          # random weights of the same shapes, for development
 
 Nothing about regions or maps is in the graphs: the SDK adds that to any export.
