@@ -7,6 +7,9 @@ import type { Answer, Pixels, Request } from './protocol.js';
 import { Result } from './result.js';
 import { decode, encode } from './share.js';
 
+/** The base's defaults in the model's card: the build puts them here, so that the page needs no file for them (scripts/playground.mjs). */
+declare const BASE_DEFAULTS: { readonly steps: number; readonly solver: string; readonly guidance: number; readonly paint: number };
+
 const input = (id: string): HTMLInputElement => element<HTMLInputElement>(id);
 const worker = new Worker(new URL('worker.js', document.baseURI), { type: 'module', name: 'ediffi' });
 const ask = (request: Request): void => worker.postMessage(request);
@@ -175,8 +178,7 @@ async function takeMask(): Promise<void> {
 }
 
 element('solver').replaceChildren(...Object.keys(solvers).map((name) => create('option', { value: name }, name)));
-const { stages } = (await (await fetch('model/card.json')).json()) as { stages: { defaults: { steps: number; solver: string; guidance: number; paint: number } }[] }; // the base's defaults are the page's
-const { steps, solver, guidance, paint } = stages[0]!.defaults;
+const { steps, solver, guidance, paint } = BASE_DEFAULTS;
 Object.entries({ prompt: 'a red car on the beach', seed: 7, steps, solver, guidance, paint, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
 const actions: Record<string, () => unknown> = {
   go, share, theme, stop: () => ask({ type: 'stop' }), undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),

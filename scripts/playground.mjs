@@ -16,12 +16,12 @@ const runtime = dirname(createRequire(join(root, 'packages/backends/package.json
 export async function buildPlayground(out) {
   rmSync(out, { recursive: true, force: true });
   mkdirSync(join(out, 'ort'), { recursive: true });
+  const model = join(root, 'packages', 'model');
+  const { files, stages } = JSON.parse(readFileSync(join(model, 'card.json'), 'utf8'));
   const source = (name) => join(root, 'playground', name);
-  await build({ entryPoints: [source('main.ts'), source('worker.ts')], outdir: out, ...forPages });
+  await build({ entryPoints: [source('main.ts'), source('worker.ts')], outdir: out, ...forPages, define: { BASE_DEFAULTS: JSON.stringify(stages[0].defaults) } });
   for (const name of ['index.html', 'style.css', 'sw.js']) cpSync(source(name), join(out, name));
   for (const name of ['ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm']) cpSync(join(runtime, name), join(out, 'ort', name));
-  const model = join(root, 'packages', 'model');
-  const { files } = JSON.parse(readFileSync(join(model, 'card.json'), 'utf8'));
   cpSync(join(model, 'card.json'), join(out, 'model', 'card.json'));
   cpSync(join(model, 'tokenizers'), join(out, 'model', 'tokenizers'), { recursive: true });
   for (const name of Object.keys(files)) cpSync(join(model, 'weights', name), join(out, 'model', 'weights', name));
