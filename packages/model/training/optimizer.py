@@ -4,6 +4,8 @@ Muon (K. Jordan et al. 2024, kellerjordan.github.io/posts/muon) makes the moment
 so that AdamW's learning rate and weight decay hold. What it is worth: README.md, "Muon".
 """
 
+import os
+
 import torch
 import torch.distributed as distributed
 
@@ -63,3 +65,17 @@ def follow(average, network, decay, steps):
     decay = min(decay, (steps + 1) / (steps + 10))
     for k, v in network.state_dict().items():
         average[k].lerp_(v.to(average[k].dtype), 1 - decay) if v.is_floating_point() else average[k].copy_(v)
+
+
+def join(rank, workers, port):
+    """Makes this process one of several that average their gradients; alone, it does nothing."""
+    if workers > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        distributed.init_process_group("gloo", rank=rank, world_size=workers)
+
+
+def leave(workers):
+    """Waits for the others, then ends what `join` began."""
+    if workers > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()

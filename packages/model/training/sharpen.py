@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from encoders import autocast
-from optimizer import average_gradients, follow
+from optimizer import average_gradients, follow, join, leave
 from sample import karras
 from super_resolution import enlarge, residual_batch
 from train import Conditioner, Data, sample_sigma
@@ -121,9 +121,7 @@ def check(stage, networks, data, conditioner, n=64):
 
 def run_worker(rank, a, port):
     torch.set_num_threads(1)
-    if a.workers > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-        distributed.init_process_group("gloo", rank=rank, world_size=a.workers)
+    join(rank, a.workers, port)
     stage = next(s for s in json.loads(a.card.read_text())["stages"] if s["name"] == a.name[:3])
     expert = next(e for e in stage["experts"] if e["name"] == a.name)
     a.interval = (0.0 if expert is stage["experts"][-1] else expert["sigmaMin"], expert["sigmaMax"])
@@ -167,9 +165,8 @@ def run_worker(rank, a, port):
         if rank == 0:
             kept = {k: v.clone() for k, v in network.state_dict().items()}
             network.load_state_dict(average)
-            say(seen=seen, seconds=round(time.time() - start), **{k: round(v, 4) for k, v in check(stage, [*others, network.eval()], held, conditioner).items()})
+            say(seen=seen, seconds=round(time.time() - start), **{k: round(v, 4) for k, v in check(stage, [*others, network], held, conditioner).items()})
             network.load_state_dict(kept)
-            network.train()
 
     look()
     while True:
@@ -213,9 +210,7 @@ def run_worker(rank, a, port):
             last_save = time.time()
     look()
     save()
-    if a.workers > 1:
-        distributed.barrier()
-        distributed.destroy_process_group()
+    leave(a.workers)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import torch.multiprocessing as multiprocessing
 import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
-from optimizer import Optimizer, average_gradients, follow
+from optimizer import Optimizer, average_gradients, follow, join, leave
 from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
 
@@ -175,9 +175,7 @@ def validate(args, network, data, conditioner, device, batches=2, n=64):
 def run_worker(rank, args, port):
     torch.set_num_threads(args.threads)
     device = torch.device("cuda" if args.cuda else "cpu")
-    if args.workers > 1:
-        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-        distributed.init_process_group("gloo", rank=rank, world_size=args.workers)
+    join(rank, args.workers, port)
     torch.manual_seed(1)
     network = network_for(args.name).to(device).to(memory_format=torch.channels_last)
     optimizer = Optimizer(network, args.rate, args.muon, rank, args.workers)
@@ -250,9 +248,7 @@ def run_worker(rank, args, port):
             logged = time.time()
     check()
     save()
-    if args.workers > 1:
-        distributed.barrier()
-        distributed.destroy_process_group()
+    leave(args.workers)
 
 
 def factor(text):
