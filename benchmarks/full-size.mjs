@@ -1,6 +1,6 @@
 // Stable Diffusion 1.5's UNet at its real size: memory, opening and a step at 64×64 latents, batch 2, beside Python's onnxruntime on the same file:
 //
-//   python packages/ediffi/parity/full_size.py FOLDER ts-fp32 dynamo-fp32 ts-fp16        (3.4 GB per float32 case; needs 10 GB of memory)
+//   python packages/ediffi/parity/full_size.py FOLDER ts-fp32 dynamo-fp32 ts-fp16 --config hub-skeletons/stable-diffusion-v1-5/unet        (3.4 GB per float32 case; needs 10 GB of memory)
 //   node benchmarks/full-size.mjs --folder FOLDER [--cases ts-fp32,…] [--python python3] [--rounds 3] [--steps 2] [--latent 64] [--threads 2] [--save]
 //
 //   python   onnxruntime as it comes, same threads       stock    our backend, the graph as it is

@@ -11,11 +11,11 @@ describe('a page downloads', () => {
     const { atOnce } = await piecesOf("import { bind, guided, precondition, lincomb } from '@ediffi/core'; import { heun, karras } from '@ediffi/sampler'; console.log(bind, guided, precondition, lincomb, heun, karras);");
     expect(kilobytes(atOnce)).toBeLessThan(6);
   });
-  it('at most 30 kB to load the embedded eDiff-I, and at most 100 kB until its first picture', async () => {
+  it('at most 30 kB to load the embedded eDiff-I, and at most 104 kB until its first picture', async () => {
     const { atOnce, soon, later } = await piecesOf("import { loadEdiffi } from 'ediffi'; import { ortWeb } from '@ediffi/backends/ort-web'; globalThis.paint = async (files) => (await loadEdiffi({ backend: ortWeb(files), baseUrl: 'model/' })).generate('a cat');", ['ediffi/src/generate.ts', 'ediffi/src/embedded-encoders.ts']);
     console.log(`entry ${kilobytes(atOnce).toFixed(1)} kB, first picture ${kilobytes(atOnce + soon).toFixed(1)} kB, everything ${kilobytes(atOnce + soon + later).toFixed(1)} kB`);
     expect(kilobytes(atOnce)).toBeLessThan(30);
-    expect(kilobytes(atOnce + soon)).toBeLessThan(100);
+    expect(kilobytes(atOnce + soon)).toBeLessThan(104);
     expect(atOnce + soon + later).not.toMatch(/from ?['"]node:|import\(['"]node:/);
     for (const [word, where] of [['Unigram', soon], ['ReduceMax', later]] as const) { // tokenizers; graph surgery
       expect(where).toContain(word);

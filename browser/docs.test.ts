@@ -1,9 +1,9 @@
 /* The documentation as a visitor finds it: built, served by a static server below some path, searched, and its programs run in the page. */
 import { decodePng, loadEdiffi } from 'ediffi';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -40,6 +40,18 @@ inChromium('the documentation site', () => {
   afterAll(async () => {
     await Promise.all([browser?.close(), server?.close()]);
     rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('has no link that leads nowhere, on the site or in the repository', () => {
+    const pages = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.html') && !name.startsWith('api'));
+    const lost = pages.flatMap((name) => [...readFileSync(join(folder, name), 'utf8').matchAll(/href="([^"#?]+)/g)].flatMap(([, href]) => {
+      const [, inRepository] = /^https:\/\/github\.com\/ediffi\/ediffi\/(?:blob|tree)\/main\/(.*)$/.exec(href!) ?? [];
+      if (inRepository === undefined && /^[a-z]+:/.test(href!)) return [];
+      const target = inRepository === undefined ? join(folder, dirname(name), decodeURI(href!)) : join(root, inRepository);
+      return existsSync(target) ? [] : [`${name}: ${href}`];
+    }));
+    expect(pages.length).toBeGreaterThan(20);
+    expect(lost).toEqual([]);
   });
 
   it('has programs to run', () => expect(live.length).toBeGreaterThanOrEqual(9));

@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitepress';
 import { liveCode } from './live.mjs';
@@ -10,6 +11,13 @@ const page = (text: string, link: string) => ({ text, link });
 const folder = fileURLToPath(new URL('../decisions/', import.meta.url));
 const decisions = readdirSync(folder).sort().map((name) => page(readFileSync(folder + name, 'utf8').split('\n')[0]!.replace('# ', ''), `/decisions/${name.replace('.md', '')}`));
 
+/** A link out of docs/ (code, examples, results) as one to the repository; on GitHub the relative one works as it is. */
+function outside(href: string, from: string): string {
+  if (/^([a-z]+:|#|\/)/i.test(href)) return href;
+  const path = posix.join('docs', posix.dirname(from), href);
+  return path.startsWith('docs/') ? href : `https://github.com/ediffi/ediffi/blob/main/${path}`;
+}
+
 export default defineConfig({
   title: 'ediffi',
   description: 'eDiff-I for JavaScript: expert denoisers, paint with words',
@@ -18,10 +26,13 @@ export default defineConfig({
   head: [['link', { rel: 'icon', href: 'data:,' }]],
   appearance: true,
   srcExclude: ['README.md'],
-  ignoreDeadLinks: [/playground\//, /\/packages\//, /\/contributing\//, /\/benchmarks\//, /\/examples\//, /^(\.\.\/){2}/],
+  ignoreDeadLinks: [/playground\//],
   markdown: {
     math: false,
     config(md) {
+      md.core.ruler.push('outside', ({ tokens, env }) => {
+        for (const token of tokens.flatMap(({ children }) => children ?? [])) if (token.type === 'link_open') token.attrSet('href', outside(token.attrGet('href')!, (env as { relativePath: string }).relativePath));
+      });
       const fence = md.renderer.rules.fence!;
       md.renderer.rules.fence = (...given) => {
         const [tokens, at] = given;
@@ -37,7 +48,7 @@ export default defineConfig({
       '/api/': [{ text: 'API', link: '/api/', items: api }],
       '/': [
       { text: 'Start', items: [page('In Node', '/start/node'), page('In a page', '/start/browser'), page('On a server', '/start/server'), page('Your own ONNX model', '/start/own-model'), page('Coming from diffusers, ComfyUI, A1111', '/start/coming-from')] },
-      { text: 'Guide', items: [page('What eDiff-I is', '/guide/ediff-i'), page('Paint with words', '/guide/paint-with-words'), page('Experts', '/guide/experts'), page('Solvers', '/guide/solvers'), page('Attention', '/guide/attention'), page('Seeds and determinism', '/guide/determinism'), page('Model files', '/guide/model-files'), page('Science', '/guide/science'), page('Where the formulas are', '/guide/what-is-where'), page('Glossary', '/guide/glossary')] },
+      { text: 'Guide', items: [page('What eDiff-I is', '/guide/ediff-i'), page('Paint with words', '/guide/paint-with-words'), page('Experts', '/guide/experts'), page('Open a model from the hub', '/guide/open-a-model'), page('Solvers', '/guide/solvers'), page('Attention', '/guide/attention'), page('Seeds and determinism', '/guide/determinism'), page('Model files', '/guide/model-files'), page('Science', '/guide/science'), page('Where the formulas are', '/guide/what-is-where'), page('Glossary', '/guide/glossary')] },
       { text: 'Extend', items: [page('Write a solver', '/guide/write-a-solver'), page('Write a backend', '/guide/write-a-backend')] },
       { text: 'Decisions', collapsed: true, items: decisions },
       { text: 'API', link: '/api/' },

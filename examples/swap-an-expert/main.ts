@@ -1,18 +1,12 @@
 // A researcher swaps one expert: any function from noisy to clean pictures is one. No subclass, no registry, and the solver never knows.
-import { bind, ExpertEnsemble, guided, lincomb, randn, type Denoiser, type HostTensor } from '@ediffi/core';
+import { bind, ExpertEnsemble, guided, lincomb, randn, type Denoiser, type DenoiserLike, type HostTensor } from '@ediffi/core';
 import { heun, karras } from '@ediffi/sampler';
 import { loadBase } from 'ediffi';
 
 /** My low-noise expert: pulls every picture a little towards gray where the old one would have added detail. */
-function mine(old: Denoiser, pull = 0.2): Denoiser {
-  return {
-    sigmaMin: old.sigmaMin,
-    sigmaMax: old.sigmaMax,
-    alpha: () => 1,
-    denoise: async (x, sigma, condition, options) => lincomb([1 - pull, await old.denoise(x, sigma, condition, options)]),
-    dispose: () => Promise.resolve(), // the old ensemble is not ours to dispose
-  };
-}
+const mine = (old: Denoiser, pull = 0.2): DenoiserLike => ({
+  denoise: async (x, sigma, condition, options) => lincomb([1 - pull, await old.denoise(x, sigma, condition, options)]),
+});
 
 /** Samples one prompt with the original ensemble and with the swapped one; answers with the standard deviations of the two pictures. */
 export async function main(prompt = 'a red apple on the grass', steps = 12): Promise<{ before: number; after: number; plan: string }> {

@@ -10,6 +10,7 @@ names (it says so, and initialises them at random), so that there W + weight·(a
 
 import base64
 import json
+import os
 import sys
 import tempfile
 import warnings
@@ -130,7 +131,7 @@ def main():
         export(encoder, ["input_ids"], (ids,), path, "ts")
         onnx.save(slim(onnx.load(path)), HERE / "clip-ts.onnx")
 
-    tokenizer = CLIPTokenizer.from_pretrained("/work/shared/hub-skeletons/stable-diffusion-v1-5/tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(Path(os.environ.get("HUB_SKELETONS", "hub-skeletons")) / "stable-diffusion-v1-5/tokenizer")
     vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=2)
     pipe = StableDiffusionPipeline(vae, encoder, tokenizer, model, DDIMScheduler(), None, None, requires_safety_checker=False)
     outputs = {}

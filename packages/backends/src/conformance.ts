@@ -163,7 +163,7 @@ export function backendCases(create: () => Backend | Promise<Backend>, { toleran
     }),
     withBackend('says where text enters', async (backend) => {
       const { sites } = await backend.load(attention(), { instrument: { regions: true, maps: true } });
-      const wanted = { columns: [{ input: 't5', length: 3, offset: 0 }], strides: [{ stride: 1, layers: 1, input: 'regions_s1', map: 'attention_s1' }], strength: 'regions_strength' };
+      const wanted = { columns: [{ input: 't5', length: 3, offset: 0 }], strides: [{ stride: 1, layers: 1, input: 'regions_s1', map: 'attention_s1' }], strength: 'regions_strength', statistic: 'max' };
       if (JSON.stringify(sites) !== JSON.stringify(wanted)) throw new Error(`sites are ${JSON.stringify(sites)}, expected ${JSON.stringify(wanted)}`);
     }),
     withBackend('refuses region maps of another size', async (backend) => {

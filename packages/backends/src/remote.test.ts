@@ -5,6 +5,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { describeBackend } from './conformance.js';
 import { row } from './conformance/checks.js';
 import { affine, attention, boxFilter, convolution, halves, lookup, pixelShuffle, slow } from './conformance/fixtures.js';
+import { concat, field } from './graph/wire.js';
+import { modelBytes, node, valueInfo } from './graph/write.js';
 import { ortNode } from './ort-node.js';
 import { modelName, remote, type RemoteOptions } from './remote.js';
 import { HEADER_LENGTH, packed, packedJson, unpacked } from './remote/wire.js';
@@ -144,6 +146,15 @@ describe('remote', () => {
     http.close();
   });
 
+  it('sends graphs that lie in a folder, unless their weights lie beside them', async () => {
+    const { url } = await start([], { uploads: true });
+    const session = await load(url, { uploads: true }, { ...affine(), folder: '/somewhere', externalData: [] });
+    expect([...(await floats((await session.run({ x: row([1, 2, 3, 4]) }))['y']!))]).toEqual([3, 5, 7, 9]);
+    const outside = concat([field(1, 4), field(2, 1), field(8, 'w'), field(13, concat([field(1, 'location'), field(2, 'w.data')])), field(14, 1)]);
+    const bytes = modelBytes({ nodes: [node('Add', ['x', 'w'], 'y')], initializers: [field(5, outside)], inputs: [valueInfo('x', ['batch', 4])], outputs: [valueInfo('y', ['batch', 4])] });
+    await expect(load(url, { uploads: true }, { name: 'unet/model.onnx', bytes: async () => bytes })).rejects.toThrow(/unet\/model.onnx: .* \(w\.data\) cannot be sent/);
+  });
+
   it('takes it as sent when somebody else has sent the same graph meanwhile', async () => {
     const { url, requests, http } = await foreign((request, _, calls) => (request.method === 'POST' ? { status: 409, json: { error: 'there already' } } : calls === 1 ? { status: 404, json: { error: 'no model' } } : { json: METADATA }));
     expect((await load(url, { uploads: true })).inputs.map(({ name }) => name)).toEqual(['x']);
@@ -184,6 +195,14 @@ describe('serve', () => {
     ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP64","shape":[1,4],"data":[1,2,3,4]}]}', 400, /FP64/],
     ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,3],"data":[1,2,3]}]}', 400, /expected \[batch, 4\], got \[1, 3\]/],
     ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}],"outputs":[{"name":"z"}]}', 400, /no output z/],
+    ['POST', '/v2/models/affine/infer', 'null', 400, /no list of inputs/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[null]}', 400, /tensor null/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":["x"]}', 400, /tensor "x"/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,null,4]}]}', 400, /'x' FP32 holds null/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"INT64","shape":[1,1],"data":[1.5]}]}', 400, /'x' INT64 holds 1.5/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":"1234"}]}', 400, /'x' FP32 \[1, 4\] with no numbers/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"parameters":null,"data":[1,2,3,4]}],"outputs":[null]}', 400, /outputs/],
+    ['POST', '/v2/models/affine/infer', '{"inputs":[{"name":"x","datatype":"FP32","shape":[1,4],"data":[1,2,3,4]}],"outputs":"y"}', 400, /outputs/],
     ['POST', '/v2/models/affine/infer', 'x'.repeat(2000), 413, /larger than 1024/],
     ['POST', '/v2/repository/models/other/load', '{}', 403, /takes no graphs/],
     ['GET', '/v2/models/%E0', undefined, 400, /malformed/],
@@ -206,6 +225,7 @@ describe('serve', () => {
     const { url } = await start([affine()], { uploads: true });
     const put = async (name: string, bytes: string): Promise<number> => (await fetch(`${url}/v2/repository/models/${name}/load`, { method: 'POST', body: JSON.stringify({ parameters: { 'file:1/model.onnx': bytes } }) })).status;
     expect([await put('broken', 'AAAA'), await put('affine', 'AAAA')]).toEqual([400, 409]);
+    for (const body of ['null', '3', '{"parameters":null}', 'not json']) expect((await fetch(`${url}/v2/repository/models/broken/load`, { method: 'POST', body })).status, body).toBe(400);
     expect((await fetch(`${url}/v2/models/broken`)).status).toBe(404);
     await expect(serve(inner, [affine(), affine()])).rejects.toThrow(/two of the name affine/);
     await expect(serve(inner, [], { port: Number(new URL(url).port) })).rejects.toThrow(/cannot listen/);

@@ -100,8 +100,8 @@ function metadata(name: string, { session: { inputs, outputs, sites }, sha256 }:
 
 /** The graph in a request of Triton's model repository extension. */
 function graphIn(body: Buffer): Uint8Array {
-  const { parameters } = JSON.parse(body.toString('utf8')) as { readonly parameters?: Readonly<Record<string, unknown>> };
-  const file = Object.entries(parameters ?? {}).find(([key]) => /^file:\d+\/model\.onnx$/.test(key))?.[1];
+  const request = JSON.parse(body.toString('utf8')) as { readonly parameters?: Readonly<Record<string, unknown>> } | null;
+  const file = Object.entries(request?.parameters ?? {}).find(([key]) => /^file:\d+\/model\.onnx$/.test(key))?.[1];
   if (typeof file !== 'string') throw new Refusal(400, "parameters lack 'file:1/model.onnx', the graph in base64");
   return new Uint8Array(Buffer.from(file, 'base64'));
 }
@@ -109,14 +109,17 @@ function graphIn(body: Buffer): Uint8Array {
 /** What a request may ask for beside its inputs. */
 interface Asked {
   readonly id?: unknown;
-  readonly outputs?: readonly { readonly name: string; readonly parameters?: { readonly binary_data?: boolean } }[];
-  readonly parameters?: { readonly binary_data_output?: boolean };
+  readonly outputs?: readonly { readonly name: string; readonly parameters?: { readonly binary_data?: boolean } | null }[] | null; // some clients write null for what they leave out
+  readonly parameters?: { readonly binary_data_output?: boolean } | null;
 }
+
+const areNamed = (outputs: unknown): boolean => Array.isArray(outputs) && outputs.every((output: { readonly name?: unknown } | null) => typeof output?.name === 'string');
 
 async function infer(name: string, use: (work: (loaded: Loaded) => Promise<Tensors>) => Promise<Tensors>, request: IncomingMessage, response: ServerResponse, maxBytes: number): Promise<void> {
   const header = request.headers[HEADER_LENGTH];
   const { head, tensors } = inputsIn(await bodyOf(request, maxBytes), header === undefined ? undefined : Number(header));
   const { id, outputs: asked, parameters } = head as Asked;
+  if (!areNamed(asked ?? [])) throw new Refusal(400, "outputs are no list of { name: '…' }");
   const controller = new AbortController();
   const gone = (): void => controller.abort(new Error('the client is gone'));
   response.once('close', gone);

@@ -107,7 +107,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("cases", nargs="*", default=["ts-fp32", "ts-fp16"])
-    parser.add_argument("--config", default="/work/shared/hub-skeletons/stable-diffusion-v1-5/unet")
+    parser.add_argument("--config", required=True, help="folder of the UNet's config.json, such as hub-skeletons/stable-diffusion-v1-5/unet")
     options = parser.parse_args()
     for case in options.cases:
         started = time.time()

@@ -61,18 +61,72 @@ const cases: [what: string, options: GenerateOptions | object, error: { isInstan
   ['width that does not fit', { width: 10 }, OptionError, /width: expected a multiple of 4, such as 12, got 10/],
   ['option that does not exist', { stepss: 3 }, OptionError, /stepss/],
   ['stage that does not exist', { stages: { sr9: {} } }, OptionError, /sr9/],
+  ['picture by its path', { image: 'cat.png' }, OptionError, /image: expected the picture, not where it is: read the file first/],
+  ['picture that is null', { image: null }, OptionError, /image: expected PNG bytes/],
+  ['picture without pixels', { image: { width: 2, height: 2 } }, OptionError, /image: expected PNG bytes.*got "\{ width, height \}"/],
+  ['mask by its path', { image: png, mask: 'm.png' }, OptionError, /mask: .* read the file first/],
+  ['canvas by its path', { paint: { canvas: 'c.png', colors: { '#fff': 'apple' } } }, OptionError, /canvas: .* read the file first/],
+  ['paint without canvas and regions', { paint: {} }, OptionError, /paint: expected \{ canvas, colors \}, /],
+  ['paint that is a list', { paint: [{ phrase: 'apple', mask }] }, OptionError, /paint: expected \{ canvas, colors \}, /],
+  ['guidance as text', { guidance: '7' }, OptionError, /guidance: expected a number or a function/],
+  ['guidance without a scale', { guidance: { window: { from: 1 } } }, OptionError, /guidance: expected a number or a function/],
+  ['guidance of scale null', { guidance: { scale: null } }, OptionError, /guidance: expected a number or a function/],
+  ['guidance in an empty window', { guidance: { scale: 2, window: { from: 5, to: 1 } } }, OptionError, /guidance window/],
+  ['threshold of an unknown kind', { guidance: { scale: 2, threshold: 'dynamic' } }, OptionError, /threshold/],
+  ['threshold limit below 1', { guidance: { scale: 2, threshold: { dynamic: 0.9, limit: 0.5 } } }, OptionError, /dynamic threshold limit/],
+  ['encoders that are no list', { encoders: 't5' }, OptionError, /encoders: expected a list/],
+  ['attention to encoders that are no list', { attention: { encoders: 't5' } }, OptionError, /attention encoders: expected a list/],
+  ['attention at sites that are no list', { attention: { sites: 4 } }, OptionError, /attention sites: expected a list/],
+  ['signal that is none', { signal: {} }, OptionError, /signal: expected an AbortSignal/],
+  ['options that are null', null as never, OptionError, /options: expected an object/],
+  ['noise of another size', { noise: zeros([1, 3, 16, 16]) }, ShapeError, /noise: expected \[1, 3, 8, 8\], for a picture of 8 × 8 in the base stage, got \[1, 3, 16, 16\]/],
+  ['noise of other channels', { noise: zeros([1, 4, 8, 8]) }, ShapeError, /noise/],
+  ['noise for fewer pictures', { noise: zeros([2, 3, 8, 8]), count: 3 }, ShapeError, /noise: expected \[1, 3, 8, 8\] or \[3, 3, 8, 8\], for 3 pictures/],
+  ['noise of fewer numbers than its shape', { noise: { ...zeros([1, 3, 8, 8]), data: new Float32Array(4) } }, ShapeError, /noise/],
+  ['noise that is a list', { noise: [1, 2, 3] }, OptionError, /noise: expected a float32 tensor, such as randn\(\[1, 3, 8, 8\], 7\)/],
+  ['augmentation of a stage that enlarges nothing', { augmentation: 0.9 }, OptionError, /augmentation: .* set it in stages/],
+  ['the same by its name', { stages: { base: { augmentation: 0.9 } } }, OptionError, /augmentation: .* set it in stages/],
+  ['list of seeds and another count', { seed: [1, 2], count: 5 }, OptionError, /count: expected none beside a list of 2 seeds/],
+  ['steps beside a list of σ', { steps: 10, grid: Float64Array.of(40, 1, 0) }, OptionError, /steps: expected none beside a list of 3 σ, which make 2 steps/],
+  ['setting that no stage has', { stages: { base: { stepz: 2 } } }, OptionError, /stages.base: expected some of steps, .*got "stepz"/],
+  ['settings that are null', { stages: { base: null } }, OptionError, /stages.base: expected an object/],
+  ['frame for a model that is told nothing', { frame: { crop: [1, 1] } }, OptionError, /frame: expected nothing/],
+  ['negative that says nothing', { negative: {} }, OptionError, /negative: expected a text for at least one of t5, clip/],
+  ['negative for an encoder that does not exist', { negative: { t6: 'a cat' } }, OptionError, /negative: .*got "t6"/],
+];
+
+/** A cascade with an image encoder, for what only such a pipeline has. */
+const cascade = new Pipeline({
+  ...parts,
+  imageEncoder: { name: 'clip-image', width: 8, size: 4, encode: () => (work++, Promise.resolve({ tokens: zeros([1, 1, 8]), length: 1, spans: [[]] })), dispose: () => Promise.resolve() },
+  upsamplers: [{ name: 'sr1', denoiser, factor: 2, residualScale: 1, augmentation: 0.1 }],
+});
+const ofCascades: typeof cases = [
+  ['style by its path', { style: { image: 'a.png' } }, OptionError, /style: .* read the file first/],
+  ['style without a picture', { style: {} }, OptionError, /style: expected PNG bytes/],
+  ['style in an empty window', { style: { image: png, window: { from: 5, to: 1 } } }, OptionError, /style window/],
+  ['style in a window of no number', { style: { image: png, window: { from: Number.NaN } } }, OptionError, /style window/],
+  ['guidance of a later stage in an empty window', { stages: { sr1: { guidance: { scale: 2, window: { from: 5, to: 1 } } } } }, OptionError, /guidance window/],
+  ['threshold of a later stage', { stages: { sr1: { guidance: { scale: 2, threshold: 'dynamic' } } } }, OptionError, /threshold/],
+  ['setting that a later stage does not have', { stages: { sr1: { stepz: 2 } } }, OptionError, /stages.sr1: .*got "stepz"/],
 ];
 
 describe('bad input is a typed error before any work', () => {
-  for (const [what, options, error, message] of cases) {
+  for (const [what, options, error, message] of [...cases, ...ofCascades]) {
     it(what, async () => {
       work = 0;
-      const thrown: unknown = await pipeline.generate('an apple', options as GenerateOptions).catch((e: unknown) => e);
+      const thrown: unknown = await (cases.some(([name]) => name === what) ? pipeline : cascade).generate('an apple', options as GenerateOptions).catch((e: unknown) => e);
       expect(error.isInstance(thrown), String(thrown)).toBe(true);
       expect((thrown as Error).message).toMatch(message);
       expect(work).toBe(0);
     });
   }
+
+  it.each([[['a cat', 'a dog']], [{ T5: 'apple' }], [{ t5: 'a', clpi: 'b' }], [{}], [null], [undefined]])('prompt %j', async (prompt) => {
+    work = 0;
+    await expect(pipeline.generate(prompt as never)).rejects.toMatchObject({ code: 'OptionError' });
+    expect(work).toBe(0);
+  });
 
   it('experts with a gap, and with an overlap', () => {
     const expert = (name: string, sigmaMin: number, sigmaMax: number) => ({ name, sigmaMin, sigmaMax, denoiser });

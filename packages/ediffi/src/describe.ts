@@ -1,4 +1,4 @@
-import { zeros, type ExpertEnsemble } from '@ediffi/core';
+import { zeros, type Conditioning, type ExpertEnsemble } from '@ediffi/core';
 import type { PipelineParts } from './parts.js';
 import { planCalls } from './plan.js';
 import { rangeOf, resolveStage } from './resolve.js';
@@ -56,13 +56,11 @@ const number = (value: number): string => String(Number(value.toPrecision(4)));
 
 /** Milliseconds of one network call on one picture at σ: the better of two, after one to load. */
 async function callTime(stage: BaseStage | Upsampler, { width, height }: { width: number; height: number }, sigma: number): Promise<number> {
-  const names = isUpsampler(stage) ? (stage.inputs ?? { lowRes: 'low_res', augmentation: 'augmentation' }) : undefined;
-  const inputs = isUpsampler(stage) && names ? { [names.lowRes]: zeros([1, 3, height / stage.factor, width / stage.factor]), [names.augmentation]: zeros([1]) } : {};
   const latents = isUpsampler(stage) ? undefined : stage.latents;
   const { channels = 3, factor = 1 } = latents ?? {};
   const shape = [height / factor, width / factor];
   const x = zeros([1, channels, ...shape]);
-  const plain = { embeddings: {}, inputs, ...(latents?.inpaints && { channels: zeros([1, 1 + channels, ...shape]) }) };
+  const plain = { embeddings: {}, ...(isUpsampler(stage) && enlarged(stage, width, height)), ...(latents?.inpaints && { channels: zeros([1, 1 + channels, ...shape]) }) };
   const condition = stage.framed?.(plain, { width, height, role: 'positive', guidance: stage.defaults?.guidance ?? 1 }) ?? plain;
   let best = Infinity;
   for (let i = 0; i < 3; i++) {
@@ -71,4 +69,11 @@ async function callTime(stage: BaseStage | Upsampler, { width, height }: { width
     if (i > 0) best = Math.min(best, performance.now() - start);
   }
   return best;
+}
+
+/** What a super-resolution stage is told of the picture it enlarges, here a grey one. */
+function enlarged({ beside, inputs, factor, augmentation }: Upsampler, width: number, height: number): Pick<Conditioning, 'channels' | 'inputs'> {
+  if (beside) return beside(zeros([1, 3, height, width]), augmentation, zeros([1, 3, height, width]));
+  const names = inputs ?? { lowRes: 'low_res', augmentation: 'augmentation' };
+  return { inputs: { [names.lowRes]: zeros([1, 3, height / factor, width / factor]), [names.augmentation]: zeros([1]) } };
 }

@@ -1,4 +1,4 @@
-import { float32, Generator, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
+import { float32, Generator, integer, lincomb, type Abort, type Conditioning, type ExpertEnsemble, type HostTensor } from '@ediffi/core';
 import { AttentionWatch } from './attention/watch.js';
 import { controlled } from './control.js';
 import { prompted } from './image-prompt.js';
@@ -7,7 +7,7 @@ import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { GeneratedImage } from './pictures/generated-image.js';
 import { pictureOf } from './pictures/input.js';
 import type { PipelineParts } from './parts.js';
-import { planCalls } from './plan.js';
+import { planRun, type RunPlan } from './plan.js';
 import { encodeTexts, windowsOf } from './prompts.js';
 import { resolveRequest, type Request } from './request.js';
 import type { StageRun } from './resolve.js';
@@ -18,12 +18,11 @@ import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
 
 /** The whole way from prompt to pictures: check, plan, encode once, run each stage. */
 export async function* paintPictures(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
-  const { signal } = options;
-  signal?.throwIfAborted();
   const request = resolveRequest(parts, prompt, options);
-  const plans = await Promise.all(request.runs.map(planCalls));
+  const { signal } = options;
+  const plans = await Promise.all(request.runs.map(planRun));
   const conditions = await conditionsOf(parts, request, signal);
-  const total = request.runs.reduce((sum, run) => sum + run.sigmas.length - 1, 0);
+  const total = plans.reduce((sum, { steps }) => sum + steps, 0);
   let done = 0;
   let pictures: HostTensor | undefined;
   const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
@@ -51,14 +50,16 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
         ...(attention && { attention }),
         x,
         preview: async (picture = 0) => {
+          integer('preview', picture, 0, request.seeds.length - 1);
           const host = (await denoised.toHost()) as HostTensor;
-          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture))) : pictureOf(host, picture);
+          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture), signal ? { signal } : {})) : pictureOf(host, picture);
         },
       };
     });
   }
+  signal?.throwIfAborted();
   const metadata = metadataOf(parts, request, prompt, options, plans);
-  const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans)];
+  const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans), ...idleNegative(request)];
   return request.seeds.map((seed, i) => new GeneratedImage(one(pictures!, i), { ...metadata, seed }, warnings, watch?.result(i)));
 }
 
@@ -115,9 +116,7 @@ const one = (batch: HostTensor, index: number): HostTensor => {
   return float32(batch.data.slice(index * size, (index + 1) * size), batch.shape.slice(1));
 };
 
-type Plans = readonly (readonly { readonly name: string; readonly calls: number }[])[];
-
-function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, options: GenerateOptions | BatchOptions, plans: Plans): Omit<Metadata, 'seed'> {
+function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, options: GenerateOptions | BatchOptions, plans: readonly RunPlan[]): Omit<Metadata, 'seed'> {
   const stages = request.runs.map((run: StageRun, i): StageMetadata => ({
     name: run.stage.name,
     width: run.width,
@@ -127,7 +126,7 @@ function metadataOf(parts: PipelineParts, request: Request, prompt: Prompt, opti
     steps: run.sigmas.length - 1,
     sigmaMax: run.sigmas[0]!,
     guidance: typeof run.scale === 'function' ? 'function of sigma' : run.scale,
-    experts: plans[i]!,
+    experts: plans[i]!.experts,
   }));
   const { paint, style, share, image, mask, controls, imagePrompt } = request;
   return {
@@ -153,13 +152,21 @@ function warningsOf(parts: PipelineParts, request: Request, { plain, negative }:
   return [...words, ...both.flatMap(truncationWarnings)];
 }
 
+/** A negative prompt pulls through guidance alone: without any it is read by nobody (models distilled to need none, FLUX, LCM). */
+function idleNegative({ negative, runs }: Request): Warning[] {
+  const guides = ({ scale, stage }: StageRun): boolean => scale !== 1 || expertsOf(stage).some(({ guidance = 1 }) => guidance !== 1);
+  if (runs.some(guides) || Object.values(negative).every((text) => text.trim() === '')) return [];
+  return [{ kind: 'idle-negative', message: 'the negative prompt does nothing without guidance — set guidance above 1' }];
+}
+
+const expertsOf = ({ denoiser }: StageRun['stage']): readonly { readonly name: string; readonly guidance?: number }[] => (denoiser as Partial<ExpertEnsemble>).experts ?? [];
+
 /** Experts that a whole schedule never reaches: usually too few steps. */
-function idleExperts(parts: PipelineParts, request: Request, plans: Plans): Warning[] {
+function idleExperts(parts: PipelineParts, request: Request, plans: readonly RunPlan[]): Warning[] {
   if (request.share < 1) return [];
   return request.runs.flatMap((run, i) => {
-    const all = (run.stage.denoiser as { experts?: readonly { readonly name: string }[] }).experts ?? [];
-    return all
-      .filter(({ name }) => !plans[i]!.some((planned) => planned.name === name))
+    return expertsOf(run.stage)
+      .filter(({ name }) => !plans[i]!.experts.some((planned) => planned.name === name))
       .map(({ name }): Warning => ({ kind: 'idle-expert', expert: name, message: `${run.stage.name}: the expert "${name}" gets no step — use more steps or another grid` }));
   });
 }

@@ -1,4 +1,5 @@
 /* What runs anywhere; index.ts adds what needs files on disk, and judges. Pipeline.open comes when it is first called. */
+export { EdiffiError, ExpertEnsemble, float32, PaintWithWords } from '@ediffi/core';
 export { Attention, type AttentionOptions, type StepAttention } from './attention/attention.js';
 export { HeatMap, type HeatMapPngOptions, type MaskOptions } from './attention/heat-map.js';
 export type { Word } from './attention/words.js';

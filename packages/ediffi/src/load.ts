@@ -76,7 +76,7 @@ async function open(options: LoadEdiffiOptions): Promise<{ parts: PipelineParts;
     ...(upsamplers.length > 0 && { upsamplers: upsamplers as Upsampler[] }),
     words: card.words,
     ...(card.signs && { signs: card.signs }),
-    versions: { [card.name]: card.version, ...lorasSaid(card.stages, loras) },
+    versions: { [card.name]: card.version, ...lorasSaid(card.stages.flatMap((stage) => stage.experts.map(({ name, file }) => [name, loras.get(file) ?? []] as const))) },
   };
   return { parts, owned };
 }

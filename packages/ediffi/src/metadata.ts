@@ -5,6 +5,7 @@ export interface StageMetadata {
   readonly height: number;
   readonly solver: string;
   readonly grid: string;
+  /** Steps down the grid, from where the picture begins; a solver that goes back up in between (restart) takes more. */
   readonly steps: number;
   readonly sigmaMax: number;
   readonly guidance: number | 'function of sigma';

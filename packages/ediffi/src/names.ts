@@ -7,7 +7,7 @@ import {
 /** A rule that spreads noise levels over a range: steps → decreasing σ with a final 0. */
 export type Grid = (steps: number, range: SigmaRange) => Float64Array;
 
-/** Solvers by the names that options and the command line take. Any other of @ediffi/sampler can be given as a function; the SDE ones want a Brownian path per picture. */
+/** Solvers by the names that options and the command line take. Any other of @ediffi/sampler can be given as a function; the SDE ones are given a Brownian path per picture. */
 export const solvers: Readonly<Record<string, Solver>> = { euler, heun, eulerAncestral, dpm2, dpm2Ancestral, lms, dpmpp2m, dpmpp2sAncestral, deisRk, deis, unipc, ipndm, ddim, ddpm, saSolver, restart };
 
 /** Grids by name. */

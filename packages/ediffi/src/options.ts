@@ -5,7 +5,7 @@ import type { Grid } from './names.js';
 import type { PictureInput } from './pictures/input.js';
 import type { FrameOptions } from './stage.js';
 
-/** One text for all encoders, or one per encoder by its name: { t5, clip } (an absent one gets none). */
+/** One text for all encoders, or one per encoder by its name: { t5, clip } (an absent one gets none; one that the pipeline does not have is refused). */
 export type Prompt = string | Readonly<Record<string, string>>;
 
 /**
@@ -54,7 +54,7 @@ export interface ImagePrompt {
 
 /** What may be set for each stage on its own. */
 export interface StageOptions {
-  /** Network evaluations are steps × the solver's calls per step. */
+  /** Network evaluations are steps × the solver's calls per step. Beside a list of σ: none. */
   readonly steps?: number;
   readonly solver?: string | Solver;
   /** How σ is spread, or the σ list itself (decreasing; a final 0 ends in a clean picture). */
@@ -67,7 +67,7 @@ export interface StageOptions {
 }
 
 /** Options of generate and stream. Steps, solver, grid and guidance are those of the base stage. */
-export interface CommonOptions extends StageOptions {
+export interface CommonOptions extends Omit<StageOptions, 'augmentation'> {
   /** What the picture should not be. Default: no conditioning at all, as in the paper. */
   readonly negative?: Prompt;
   /** Size of the finished picture in pixels. */
@@ -87,9 +87,9 @@ export interface CommonOptions extends StageOptions {
   readonly mask?: PictureInput;
   /** Which text encoders read the prompt, such as ['t5']; the others get zeros. Default: all. */
   readonly encoders?: readonly string[];
-  /** The noise to start from, standard normal `[B, C, h, w]` in the base stage's own space, in place of the seed's. */
+  /** The noise to start from, standard normal `[B, C, h, w]`, or `[1, C, h, w]` for all pictures, in the base stage's own space, in place of the seed's. */
   readonly noise?: HostTensor;
-  /** Size, crop and aesthetic score to tell a model that was trained with them. */
+  /** Size, crop and aesthetic score to tell a model that was trained with them; others refuse it. */
   readonly frame?: FrameOptions;
   /** By name: settings of the super-resolution stages. */
   readonly stages?: Readonly<Record<string, StageOptions>>;

@@ -1,4 +1,4 @@
-import { ExpertEnsemble, float32, floats, type Conditioning, type Denoiser, type PromptEncoder } from '@ediffi/core';
+import { ExpertEnsemble, float32, floats, randn, type Conditioning, type Denoiser, type PromptEncoder } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
 import { describe, expect, it } from 'vitest';
 import { Cascade, grids, Pipeline, solvers, type BaseStage, type PipelineParts, type Upsampler } from './index.js';
@@ -30,6 +30,11 @@ const base = (denoiser: Denoiser): BaseStage => ({ name: 'base', denoiser, size:
 const partsOf = (denoiser: Denoiser): PipelineParts => ({ encoders: { t5: encoder('t5'), clip: encoder('clip') }, imageEncoder, base: base(denoiser), words: { objects: ['cat', 'cow'] }, versions: { toy: '1' } });
 
 describe('Pipeline', () => {
+  it('says when a negative prompt pulls nowhere', async () => {
+    const pipeline = new Pipeline(partsOf(toy(0.5)));
+    const said = async (options: object): Promise<boolean> => (await pipeline.generate('a cat', { seed: 7, steps: 2, ...options })).warnings.some(({ kind }) => kind === 'idle-negative');
+    expect(await Promise.all([{ negative: 'a cow', guidance: 1 }, { negative: 'a cow' }, { guidance: 1 }, { negative: ' ', guidance: 1 }].map(said))).toEqual([true, false, false, false]);
+  });
   it('streams steps with σ, expert, place and previews, then the picture with its metadata and warnings', async () => {
     const ensemble = new ExpertEnsemble([{ name: 'high', sigmaMin: 1, sigmaMax: 10, denoiser: toy(0.5) }, { name: 'low', sigmaMin: 0.01, sigmaMax: 1, denoiser: toy(0.5) }]);
     const painting = new Pipeline(partsOf(ensemble)).stream('a gnu', { seed: 7 });
@@ -49,6 +54,35 @@ describe('Pipeline', () => {
       't5 reads 3 tokens; it did not see "the end"',
       'clip reads 3 tokens; it did not see "the end"',
     ]);
+  });
+
+  it('counts the steps that a solver inserts, and knows the pictures there are', async () => {
+    const painting = new Pipeline(partsOf(toy(0.5))).stream('a cat', { seed: [1, 2], solver: 'restart', steps: 4 });
+    const places: number[] = [];
+    for await (const { index, count, preview } of painting) {
+      places.push(index);
+      expect(count).toBe(16);
+      if (index > 0) continue;
+      expect(await preview(1)).toMatchObject({ width: 8, height: 8 });
+      for (const picture of [2, -1, 0.5]) await expect(preview(picture)).rejects.toThrow(/preview: expected an integer from 0 to 1/);
+    }
+    expect(places).toEqual(Array.from({ length: 16 }, (_, i) => i));
+    expect((await painting.finish())[0]!.metadata.stages[0]!.steps).toBe(4);
+  });
+
+  it('begins with the noise that it is given, one for all pictures or one for each', async () => {
+    const pipeline = new Pipeline(partsOf(toy(0.5)));
+    const [both, one] = [await pipeline.generate('a cat', { seed: 1, count: 2, noise: randn([2, 3, 8, 8], 5) }), await pipeline.generate('a cat', { seed: 1, count: 2, noise: randn([1, 3, 8, 8], 5) })];
+    expect([...one[0]!.tensor.data]).toEqual([...one[1]!.tensor.data]);
+    expect([...both[0]!.tensor.data]).toEqual([...one[0]!.tensor.data]);
+    expect([...both[1]!.tensor.data]).not.toEqual([...one[1]!.tensor.data]);
+  });
+
+  it('paints the only size that a network was exported for', async () => {
+    const parts = partsOf(toy(0.5));
+    expect(await new Pipeline({ ...parts, base: { ...parts.base, fixed: [16, 8] } }).generate('a cat')).toMatchObject({ width: 8, height: 16 });
+    const latent = { ...parts.base, latents: { channels: 3, factor: 1 }, fixed: [16, 8] as const };
+    expect(await new Pipeline({ ...parts, base: latent }).generate('a cat', { image: { width: 32, height: 32, data: new Uint8Array(3 * 32 * 32) } })).toMatchObject({ width: 8, height: 16 });
   });
 
   it('makes one call of two rows per evaluation with guidance, of one without, and says what it is told', async () => {

@@ -1,4 +1,4 @@
-import type { Denoiser, Expert, ExpertEnsemble } from '@ediffi/core';
+import type { DenoiserLike, Expert, ExpertEnsemble } from '@ediffi/core';
 import { OptionError } from '@ediffi/core';
 import type { DescribeOptions } from './describe.js';
 import type { OpenOptions } from './open/open.js';
@@ -13,7 +13,7 @@ import type { GenerationStep } from './step.js';
 
 /** Changes to a pipeline: any part, or single experts by name. */
 export interface PipelineChanges extends Partial<PipelineParts> {
-  readonly experts?: Readonly<Record<string, Denoiser | (() => Promise<Denoiser>)>>;
+  readonly experts?: Readonly<Record<string, DenoiserLike | (() => Promise<DenoiserLike>)>>;
 }
 
 interface Disposable {

@@ -21,12 +21,25 @@ const columns = async (texts: Record<string, string>, phrase: string): Promise<R
 
 describe('prompts', () => {
   it('go to all encoders, to some, or one text to each', () => {
-    expect(textsOf('a cat', ['t5', 'clip'])).toEqual({ t5: 'a cat', clip: 'a cat' });
-    expect(textsOf({ t5: 'a cat' }, ['t5', 'clip'])).toEqual({ t5: 'a cat' });
-    expect(textsOf({ t5: 'a cat', clip: 'cat' }, ['clip'])).toEqual({ clip: 'cat' });
-    expect(() => textsOf(3 as never, ['t5'])).toThrow(/a string or \{ t5, clip \}/);
-    expect(() => textsOf({ t5: 3 } as never, ['t5'])).toThrow(/prompt.t5/);
+    expect(textsOf('a cat', ['t5', 'clip'], encoders)).toEqual({ t5: 'a cat', clip: 'a cat' });
+    expect(textsOf({ t5: 'a cat' }, ['t5', 'clip'], encoders)).toEqual({ t5: 'a cat' });
+    expect(textsOf({ t5: 'a cat', clip: 'cat' }, ['clip'], encoders)).toEqual({ clip: 'cat' });
+    expect(() => textsOf(3 as never, ['t5'], encoders)).toThrow(/a string or \{ t5, clip \}/);
+    expect(() => textsOf({ t5: 3 } as never, ['t5'], encoders)).toThrow(/prompt.t5/);
     expect(chosenEncoders(['clip'], encoders)).toEqual(['clip']);
+    expect(textsOf({ t5: 'a cat' }, [], encoders)).toEqual({});
+  });
+
+  it('are refused where they would say nothing to anyone', () => {
+    const all = ['t5', 'clip'];
+    expect(() => textsOf(['a cat', 'a dog'] as never, all, encoders)).toThrow(/prompt: expected one prompt/);
+    expect(() => textsOf({ T5: 'apple' }, all, encoders)).toThrow(/prompt: expected texts for some of t5, clip, the text encoders of this pipeline, got "T5"/);
+    expect(() => textsOf({ t5: 'a', clpi: 'b' }, all, encoders, 'negative')).toThrow(/negative: .*got "clpi"/);
+    expect(() => textsOf({ t5: 'a cat' }, ['clip'], { clip: encoders.clip })).toThrow(/some of clip/);
+    expect(() => textsOf({}, all, encoders)).toThrow(/a text for at least one of t5, clip/);
+    expect(() => textsOf({ t5: 'a cat' }, ['clip'], encoders)).toThrow(/a text for at least one of clip/);
+    expect(() => textsOf({ t5: 'a cat' }, [], {})).toThrow(/some of \(none\)/);
+    expect(() => chosenEncoders('t5' as never, encoders)).toThrow(/a list of names/);
   });
 
   it('paint a phrase in every encoder, also when their texts differ', async () => {

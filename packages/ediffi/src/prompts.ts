@@ -2,20 +2,28 @@ import { columnsOf, findPhrase, OptionError, PhraseError, ShapeError, type Abort
 import type { Prompt } from './options.js';
 import type { Stage } from './stage.js';
 
-/** The text each chosen encoder is given. Throws OptionError for an unknown encoder or a prompt that is neither form. */
-export function textsOf(prompt: Prompt, encoders: readonly string[], option = 'prompt'): Readonly<Record<string, string>> {
-  if (typeof prompt === 'string') return Object.fromEntries(encoders.map((name) => [name, prompt]));
-  if (typeof prompt !== 'object' || prompt === null) throw new OptionError(option, prompt, 'a string or { t5, clip }');
+/**
+ * The text each chosen encoder is given; those of the pipeline that are not chosen get none. Throws OptionError for a prompt that is neither form, names an encoder
+ * that the pipeline does not have, or says nothing to any chosen one.
+ */
+export function textsOf(prompt: Prompt, chosen: readonly string[], available: Readonly<Record<string, unknown>>, option = 'prompt'): Readonly<Record<string, string>> {
+  if (typeof prompt === 'string') return Object.fromEntries(chosen.map((name) => [name, prompt]));
+  if (typeof prompt !== 'object' || prompt === null || Array.isArray(prompt)) throw new OptionError(option, prompt, 'one prompt, a string or { t5, clip }');
+  const known = Object.keys(available);
+  const unknown = Object.keys(prompt).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new OptionError(option, unknown, `texts for some of ${known.join(', ') || '(none)'}, the text encoders of this pipeline`);
   const texts: Record<string, string> = {};
   for (const [name, text] of Object.entries(prompt)) {
     if (typeof text !== 'string') throw new OptionError(`${option}.${name}`, text, 'a string');
-    if (encoders.includes(name)) texts[name] = text;
+    if (chosen.includes(name)) texts[name] = text;
   }
+  if (chosen.length > 0 && Object.keys(texts).length === 0) throw new OptionError(option, `{ ${Object.keys(prompt).join(', ')} }`, `a text for at least one of ${chosen.join(', ')}, the encoders that read it`);
   return texts;
 }
 
-/** The text encoders to use. Throws OptionError for names the pipeline does not have. */
+/** The text encoders to use. Throws OptionError for what is no list, or names the pipeline does not have. */
 export function chosenEncoders(wanted: readonly string[] | undefined, available: Readonly<Record<string, PromptEncoder>>): readonly string[] {
+  if (wanted !== undefined && !Array.isArray(wanted)) throw new OptionError('encoders', wanted, "a list of names, such as ['t5']");
   const known = Object.keys(available);
   const unknown = wanted?.find((name) => !known.includes(name));
   if (unknown !== undefined) throw new OptionError('encoders', unknown, `some of ${known.join(', ') || '(none: this pipeline has no text encoder)'}; for a reference picture, set style`);

@@ -1,6 +1,6 @@
 import { float32, zeros, type Denoiser, type PaintOptions, type PaintWithWords } from '@ediffi/core';
 import { describe, expect, it } from 'vitest';
-import { planCalls } from './plan.js';
+import { planCalls, planRun } from './plan.js';
 import { resolvePaint, resolveSeeds, resolveSize, resolveStage } from './resolve.js';
 import type { BaseStage, Upsampler } from './stage.js';
 
@@ -35,18 +35,29 @@ describe('planCalls', () => {
   });
 });
 
+describe('planRun', () => {
+  it('counts the steps that a solver inserts', async () => {
+    expect((await planRun(resolveStage(base, { steps: 5 }, size))).steps).toBe(5);
+    expect((await planRun(resolveStage(base, { steps: 4, solver: 'restart' }, size))).steps).toBe(16);
+  });
+});
+
 describe('seeds, sizes, paint', () => {
   it('seeds: one, a list, or a count from the first on', () => {
     expect(resolveSeeds({ seed: 7 })).toEqual([7]);
     expect(resolveSeeds({ seed: [3, 9] })).toEqual([3, 9]);
     expect(resolveSeeds({ seed: 7, count: 3 })).toEqual([7, 8, 9]);
     expect(resolveSeeds({})[0]).toBeGreaterThanOrEqual(0);
+    expect(resolveSeeds({ seed: [3, 9], count: 2 })).toEqual([3, 9]);
+    expect(() => resolveSeeds({ seed: [3, 9], count: 5 })).toThrow(/count: expected none beside a list of 2 seeds/);
   });
 
   it('sizes are those of the finished picture', () => {
     expect(resolveSize(base, 4, {})).toEqual({ width: 32, height: 32 });
     expect(resolveSize(base, 4, { width: 160, height: 96 })).toEqual({ width: 40, height: 24 });
     expect(() => resolveSize(base, 4, { width: 100 })).toThrow(/a multiple of 16, such as 96/);
+    expect(resolveSize({ ...base, fixed: [16, 8] }, 4, {})).toEqual({ width: 8, height: 16 });
+    expect(() => resolveSize({ ...base, fixed: [16, 8] }, 4, { width: 64 })).toThrow(/32, the only size/);
   });
 
   it('paint has the model’s own strength and weight outside, unless told', () => {

@@ -1,5 +1,5 @@
 import {
-  checkSigma, finiteNumber, guided, integer, OptionError, PaintWithWords, SigmaRangeError, thresholded,
+  checkSigma, checkThreshold, finiteNumber, guided, integer, OptionError, PaintWithWords, SigmaRangeError, sigmaWindow, thresholded,
   type Denoise, type Denoiser, type GuidanceScale, type GuidedCondition, type HostTensor, type Instrumentation, type Tensor, type Threshold,
 } from '@ediffi/core';
 import type { Noise, SigmaRange, Solver, Step } from '@ediffi/sampler';
@@ -43,6 +43,8 @@ export function rangeOf(stage: Stage): SigmaRange {
 export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions, size: { readonly width: number; readonly height: number }, share = 1): StageRun {
   const defaults = { ...fallback, ...stage.defaults };
   const steps = integer('steps', options.steps ?? defaults.steps, 1, 10_000);
+  if (options.grid instanceof Float64Array && options.steps !== undefined && steps !== options.grid.length - 1) throw new OptionError('steps', steps, `none beside a list of ${options.grid.length} σ, which make ${options.grid.length - 1} steps`);
+  if (options.augmentation !== undefined && !isUpsampler(stage)) throw new OptionError('augmentation', options.augmentation, `none for ${stage.name}, which enlarges no picture: set it in stages, by the name of a stage that does`);
   const byName = options.solver !== undefined || options.grid !== undefined;
   if (options.scheduler && (byName || !stage.scheduled)) throw new OptionError('scheduler', String(options.scheduler['_class_name']), byName ? 'none together with a solver or a grid: it brings its own' : 'a solver and a grid: this stage was not opened from a hub model');
   const asked = guidanceOf(options.guidance ?? defaults.guidance);
@@ -50,9 +52,9 @@ export function resolveStage(stage: BaseStage | Upsampler, options: StageOptions
   const { scale, ...guidance } = stage.embedsGuidance && asked.embedded === undefined ? { ...rest, scale: 1 } : rest;
   if (embedded !== undefined) finiteNumber('embedded guidance', embedded);
   if (asked.embedded !== undefined && !stage.embedsGuidance) throw new OptionError('embedded guidance', asked.embedded, 'nothing: this network does not take its guidance as an input');
-  if (typeof scale === 'number') finiteNumber('guidance', scale);
   if (guidance.rescale !== undefined) finiteNumber('guidance rescale', guidance.rescale, 0, 1);
-  if (typeof bound === 'object') finiteNumber('dynamic threshold quantile', bound.dynamic, Number.MIN_VALUE, 1);
+  sigmaWindow('guidance window', guidance.window);
+  if (bound !== undefined) checkThreshold(bound);
   const augmentation = finiteNumber('augmentation', options.augmentation ?? (isUpsampler(stage) ? stage.augmentation : 0), 0, 1);
   const common = { stage, ...size, scale, guidance, augmentation, told: embedded ?? numberAt(scale) };
   if (stage.scheduled && !byName) return { ...common, ...scheduledRun(stage.scheduled({ steps, share, ...size, ...(options.scheduler && { scheduler: options.scheduler }) }), { scale, ...guidance }, bound ?? 'none') };
@@ -93,8 +95,12 @@ function namedRun(stage: BaseStage | Upsampler, steps: number, solverOption: str
 /** A scale as one number, for networks that take one. */
 const numberAt = (scale: GuidanceScale): number => (typeof scale === 'number' ? scale : scale(Infinity));
 
+/** Guidance in its long form. Throws OptionError for a scale that is neither a finite number nor a function. */
 function guidanceOf(guidance: Guidance): Exclude<Guidance, GuidanceScale> {
-  return typeof guidance === 'object' && guidance !== null ? guidance : { scale: guidance };
+  const long = typeof guidance === 'object' && guidance !== null ? guidance : { scale: guidance };
+  if (typeof long.scale === 'number') finiteNumber('guidance', long.scale);
+  else if (typeof long.scale !== 'function') throw new OptionError('guidance', long.scale, 'a number or a function of σ, or { scale } with either and what goes with it');
+  return long;
 }
 
 /** Refuses σ that do not decrease or leave the model's range; a final 0 is allowed. Throws SigmaRangeError. */
@@ -107,24 +113,26 @@ function checkGrid(sigmas: Float64Array, range: SigmaRange, who: string): void {
   });
 }
 
-/** The seeds of a call. Throws OptionError for none, negative ones or fractions. */
+/** The seeds of a call. Throws OptionError for none, negative ones or fractions, or a count that is not the list's. */
 export function resolveSeeds(options: GenerateOptions | BatchOptions): number[] {
   const legal = (seed: number): number => integer('seed', seed, 0, Number.MAX_SAFE_INTEGER);
+  const count = 'count' in options && options.count !== undefined ? integer('count', options.count, 1, 4096) : undefined;
   if (Array.isArray(options.seed)) {
-    if (options.seed.length === 0) throw new OptionError('seed', '[]', 'at least one seed');
+    const { length } = options.seed;
+    if (length === 0) throw new OptionError('seed', '[]', 'at least one seed');
+    if (count !== undefined && count !== length) throw new OptionError('count', count, `none beside a list of ${length} seeds, which makes ${length} pictures`);
     return (options.seed as readonly number[]).map(legal);
   }
   const first = legal((options.seed as number | undefined) ?? Math.floor(Math.random() * 2 ** 32));
-  const count = 'count' in options && options.count !== undefined ? integer('count', options.count, 1, 4096) : 1;
-  return Array.from({ length: count }, (_, i) => legal(first + i));
+  return Array.from({ length: count ?? 1 }, (_, i) => legal(first + i));
 }
 
 /** Size of the base picture for a finished picture of width × height. Throws OptionError unless it fits the model. */
 export function resolveSize(base: BaseStage, factor: number, options: { readonly width?: number; readonly height?: number }): { width: number; height: number } {
   const edge = (name: 'width' | 'height'): number => {
     const unit = base.multiple * factor;
-    const value = integer(name, options[name] ?? base.size * factor, unit, 8192);
     const only = base.fixed?.[name === 'height' ? 0 : 1];
+    const value = integer(name, options[name] ?? (only ?? base.size) * factor, unit, 8192);
     if (only !== undefined && value !== only * factor) throw new OptionError(name, value, `${only * factor}, the only size that the network was exported for`);
     if (value % unit !== 0) throw new OptionError(name, value, `a multiple of ${unit}, such as ${Math.round(value / unit) * unit || unit}`);
     return value / factor;
@@ -132,9 +140,14 @@ export function resolveSize(base: BaseStage, factor: number, options: { readonly
   return { width: edge('width'), height: edge('height') };
 }
 
+const PAINT = '{ canvas, colors }, { regions: [{ phrase, mask }] } or a PaintWithWords';
+
 /** PaintWithWords from whatever form it was given in. Throws ShapeError, OptionError or PictureError. */
 export function resolvePaint(paint: Paint, defaults: { readonly paint?: number; readonly outside?: number } = {}): PaintWithWords {
-  if (paint instanceof PaintWithWords || 'map' in paint) return paint as PaintWithWords;
+  if (paint instanceof PaintWithWords) return paint;
+  if (typeof paint !== 'object' || Array.isArray(paint)) throw new OptionError('paint', paint, PAINT);
+  if ('map' in paint) return paint as PaintWithWords;
+  if (!('regions' in paint) && !('canvas' in paint)) throw new OptionError('paint', `{ ${Object.keys(paint).join(', ')} }`, PAINT);
   const options = { ...(defaults.paint !== undefined && { strength: defaults.paint }), ...(defaults.outside !== undefined && { outside: defaults.outside }), ...paint };
   return 'regions' in paint ? new PaintWithWords(paint.regions, options) : PaintWithWords.fromCanvas(rgbaOf(paint.canvas, 'canvas'), paint.colors, options);
 }

@@ -3,7 +3,7 @@
  * a super-resolution stage from the enlarged picture plus noise, and its network answers for the residual (core's `residual`).
  */
 import { bind, cpu, float32, guided, lincomb, NonFiniteError, placed, randnBatch, residual, resizePlanes, ShapeError, thresholded, zeros, type Abort, type AttentionRecord, type CallOptions, type Conditioning, type Denoise, type Denoiser, type Device, type Generator, type GuidedCondition, type HostTensor, type Tensor } from '@ediffi/core';
-import type { Step } from '@ediffi/sampler';
+import { brownianNoise, type Noise, type Step } from '@ediffi/sampler';
 import { inpainted, kept, type Known } from './inpaint.js';
 import { resized } from './pictures/input.js';
 import type { StageRun } from './resolve.js';
@@ -48,12 +48,17 @@ export async function* sample(run: StageRun, conditions: Conditions, start: Stag
   const draw = (): HostTensor => randnBatch(shape, start.generators);
   const { denoise, x, known } = isUpsampler(run.stage) ? await enlarging(run, run.stage, conditions, start, draw) : await composing(run, conditions, start, draw);
   const { device = cpu } = start;
-  const noise = (): Promise<Tensor> => placed(draw(), device);
-  const last = yield* shown(run.solve(known ? known.denoise : denoise, await placed(x, device), { noise }), known?.part, run);
+  const last = yield* shown(run.solve(known ? known.denoise : denoise, await placed(x, device), { noise: noiseOf(start, draw) }), known?.part, run);
   const host = (await last.toHost()) as HostTensor;
   if (!host.data.every(Number.isFinite)) throw new NonFiniteError('the finished picture', run.sigmas.at(-1)!, 'lower the guidance, or load the model in fp32'); // a device is looked at here only
   if (host.shape[0] !== batch) throw new ShapeError('the finished pictures', `${batch} of them`, `${host.shape[0]}`);
-  return start.autoencoder && factor > 1 ? start.autoencoder.decode(host) : float32(Float32Array.from(host.data), host.shape);
+  return start.autoencoder && factor > 1 ? start.autoencoder.decode(host, signalOf(start)) : float32(Float32Array.from(host.data), host.shape);
+}
+
+/** What a solver draws from: the generators in turn, or for solvers that want a path one of each picture's own, whose seed its generator gives. */
+function noiseOf({ generators, device = cpu }: StageStart, draw: () => HostTensor): Noise {
+  const there = (noise: Noise): Noise => async (...interval) => placed(await noise(...interval), device);
+  return Object.assign(there(draw), { asPath: (seed?: number) => there(brownianNoise(generators.map((generator) => seed ?? generator.integer(0, Number.MAX_SAFE_INTEGER)))) });
 }
 
 /** What a stage runs: the closed denoiser, where it begins, and what must stay. */
@@ -95,7 +100,7 @@ async function composing(run: StageRun, conditions: Conditions, start: StageStar
   const mask = start.mask && maskFor(run, start.mask);
   // Where all is to be repainted, diffusers' pipelines begin with pure noise.
   const pure = !image || (run.stage.scheduled !== undefined && mask !== undefined && start.share === 1);
-  const encode = async (picture: HostTensor): Promise<HostTensor> => (start.autoencoder ? start.autoencoder.encode(picture, () => draw()) : picture);
+  const encode = async (picture: HostTensor): Promise<HostTensor> => (start.autoencoder ? start.autoencoder.encode(picture, { noise: () => draw(), ...signalOf(start) }) : picture);
   const center = image && !(inpaints && pure) ? await encode(image) : undefined;
   const noise = start.noise ? spread(start.noise, batch) : draw();
   const { sigmas: [top = 1], alpha } = run;
@@ -161,13 +166,17 @@ async function enlarging(run: StageRun, stage: Upsampler, conditions: Conditions
 
 /** A super-resolution stage begun from noise: the enlarged picture enters as channels. */
 async function guidedBeside(run: StageRun, beside: NonNullable<Upsampler['beside']>, conditions: Conditions, start: StageStart, draw: () => HostTensor): Promise<Composition> {
-  const x = (await lincomb([run.startScale, draw()])) as HostTensor;
+  const noise = draw();
+  const x = (await lincomb([run.startScale, noise])) as HostTensor;
   const low = start.low!;
   const [batch = 1, channels = 1, h = 1, w = 1] = low.shape;
   const up = float32(resizePlanes(low.data, batch * channels, h, w, run.height, run.width, { alignCorners: true }), [batch, channels, run.height, run.width]);
   const { channels: more, inputs } = beside(up, run.augmentation, draw());
   const prepare = ({ regions: _, ...condition }: Conditioning): Conditioning => ({ ...condition, ...(more && { channels: more }), inputs: { ...condition.inputs, ...inputs } });
-  return { denoise: windowed(run.guided(), conditions, signalOf(start), prepare), x };
+  const denoise = windowed(run.guided(), conditions, signalOf(start), prepare);
+  if (!start.image || !start.mask) return { denoise, x };
+  const part = { image: spread(resized(start.image, run.height, run.width), batch), noise, mask: maskFor(run, start.mask) };
+  return { denoise, x: await kept(x, part, run.sigmas[0]!, run.alpha), known: { denoise: inpainted(denoise, part), part } };
 }
 
 /** A super-resolution stage: D of the picture from the network's D of the residual, conditioned on the enlarged picture. */

@@ -29,7 +29,8 @@ export class SharedLoads {
       if (this.#entries.get(key) === entry) this.#entries.delete(key);
       await session.dispose();
     };
-    return { ...session, dispose };
+    const { name, inputs, outputs, device, sites } = session;
+    return { name, inputs, outputs, ...(device && { device }), ...(sites && { sites }), run: (feeds, options) => session.run(feeds, options), dispose };
   }
 
   #load(key: string, file: string, instrument?: Instrumentation): Entry {

@@ -141,10 +141,10 @@ export interface Latents {
 
 /** Pictures ↔ latents. */
 export interface Autoencoder {
-  /** `[B, 3, H, W]` in −1…1 → latents; `noise` makes a sample of them, its absence their mean. */
-  encode(pictures: HostTensor, noise?: (shape: readonly number[]) => HostTensor): Promise<HostTensor>;
-  /** Latents → `[B, 3, H, W]` in −1…1. */
-  decode(latents: HostTensor): Promise<HostTensor>;
+  /** `[B, 3, H, W]` in −1…1 → latents; `noise` makes a sample of them, its absence their mean. Abort rejects with the signal's reason. */
+  encode(pictures: HostTensor, options?: { readonly noise?: (shape: readonly number[]) => HostTensor; readonly signal?: Abort }): Promise<HostTensor>;
+  /** Latents → `[B, 3, H, W]` in −1…1. Abort as above. */
+  decode(latents: HostTensor, options?: { readonly signal?: Abort }): Promise<HostTensor>;
   dispose(): Promise<void>;
 }
 

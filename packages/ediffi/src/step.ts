@@ -17,6 +17,6 @@ export interface GenerationStep {
   readonly x: Tensor;
   /** What the network looked at, one per picture; in the base stage, when asked for, at watched σ. */
   readonly attention?: readonly StepAttention[];
-  /** What the network expects the finished picture to be, decoded when asked for; call it before taking the next step. */
+  /** What the network expects the finished picture to be, decoded when asked for; call it before taking the next step. Rejects with OptionError for a picture that is not in the batch. */
   preview(picture?: number): Promise<Picture>;
 }

@@ -5,7 +5,8 @@ import { isSpelled, unknownWords, type ModelCard } from '@ediffi/model';
 export type Warning =
   | { readonly kind: 'unknown-word'; readonly word: string; readonly nearest: readonly string[]; readonly message: string }
   | { readonly kind: 'truncated' | 'unpooled'; readonly encoder: string; readonly text: string; readonly message: string }
-  | { readonly kind: 'idle-expert'; readonly expert: string; readonly message: string };
+  | { readonly kind: 'idle-expert'; readonly expert: string; readonly message: string }
+  | { readonly kind: 'idle-negative'; readonly message: string };
 
 /** Words of the prompts that the model (`words`) or a tokenizer does not know and that no sign spells, each once, with the nearest known ones. */
 export function wordWarnings(prompts: readonly string[], embeddings: Readonly<Record<string, PromptEmbedding>>, { words, signs }: Partial<Pick<ModelCard, 'words' | 'signs'>>): Warning[] {

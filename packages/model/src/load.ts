@@ -38,6 +38,7 @@ export async function openModel(options: LoadModelOptions, onDisk: (folder?: str
     try {
       return await store.read(path, expected);
     } catch (cause) {
+      options.signal?.throwIfAborted();
       if (EdiffiError.isInstance(cause)) throw cause;
       throw new ModelError(`${path}: cannot be read from ${store.location} — the model folder needs card.json, weights/ and tokenizers/`, path, { cause });
     }

@@ -2,7 +2,7 @@
  * Files over HTTP, kept in the browser's Cache API: downloaded once, compared with the card's hash whenever they are read, downloaded again
  * when they do not fit. Where there is no room (or no cache), they are kept in memory instead.
  */
-import { ModelError, sha256 } from '@ediffi/core';
+import { ModelError, sha256, type Abort } from '@ediffi/core';
 import type { Expected, ModelFiles } from './files.js';
 
 /** What is known of a download. */
@@ -24,6 +24,8 @@ export interface WebFilesOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Called as bytes arrive. */
   readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Ends the downloads under way, and refuses later ones: files are fetched when they are first needed. */
+  readonly signal?: Abort;
 }
 
 /* The little of the browser that is used here, so that this package needs no DOM types. */
@@ -40,14 +42,14 @@ interface Store {
   delete(url: string): Promise<boolean>;
 }
 interface Browser {
-  readonly fetch: (url: string, init?: { readonly headers: Readonly<Record<string, string>> }) => Promise<Answer>;
+  readonly fetch: (url: string, init: { readonly headers?: Readonly<Record<string, string>>; readonly signal?: Abort }) => Promise<Answer>;
   readonly caches?: { open(name: string): Promise<Store> };
   readonly Response: new (body: Uint8Array) => object;
   readonly document?: { readonly baseURI: string };
 }
 
-/** The files below a URL (relative to the page). `read` rejects with ModelError when one is missing, cut off or altered. */
-export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onProgress }: WebFilesOptions = {}): ModelFiles {
+/** The files below a URL (relative to the page). `read` rejects with ModelError when one is missing, cut off or altered, with the signal's reason on abort. */
+export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onProgress, signal }: WebFilesOptions = {}): ModelFiles {
   const { fetch, caches, Response, document } = globalThis as unknown as Browser;
   const base = new URL(baseUrl, document?.baseURI);
   if (!base.pathname.endsWith('/')) base.pathname += '/';
@@ -74,7 +76,7 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onP
     return undefined;
   };
   const download = async (url: string, path: string, expected?: Expected): Promise<Uint8Array> => {
-    const answer = await fetch(url, headers && { headers });
+    const answer = await fetch(url, { ...(headers && { headers }), ...(signal && { signal }) });
     if (!answer.ok) throw new ModelError(`${path}: ${url} answers ${answer.status} — the whole folder of the model must be served (the embedded one's: card.json, weights/ and tokenizers/)`, path);
     const encoded = answer.headers.get('content-encoding') !== null; // then its length is not the file's
     const total = expected?.bytes ?? (encoded ? undefined : Number(answer.headers.get('content-length')) || undefined);
@@ -97,6 +99,7 @@ export function webFiles(baseUrl: string | URL, { cache = 'ediffi', headers, onP
         await keep(url, bytes);
         return bytes;
       } catch (error) {
+        signal?.throwIfAborted();
         const old = expected || ModelError.isInstance(error) ? undefined : await kept(url); // offline: card and tokenizers as they were
         if (old) return old;
         throw error;

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from encoders import autocast
+from keeping import Keeper, averaged
 from optimizer import average_gradients, follow, join, leave
 from sample import karras
 from super_resolution import enlarge, residual_batch
@@ -56,7 +57,7 @@ def walk(stage, networks, low, strength, conditions, noise):
     low [B,3,h,w] with noise of `strength` [B] → ([B,3,H,W], enlarged low).
     """
     up = enlarge(low, stage["factor"])
-    scale, sigmas = stage["residualScale"], karras(len(networks), stage["sigmaMin"], stage["sigmaMax"]) if len(networks) > 1 else [stage["sigmaMax"], 0.0]
+    scale, sigmas = stage["residualScale"], karras(len(networks), stage["sigmaMin"], stage["sigmaMax"])
     x = sigmas[0] * noise
     for network, s, t in zip(networks, sigmas, sigmas[1:]):
         with torch.set_grad_enabled(bool(t == 0) and torch.is_grad_enabled()):
@@ -134,9 +135,8 @@ def run_worker(rank, a, port):
     of_judge = torch.optim.AdamW(judge.parameters(), a.judge_rate, betas=(0.5, 0.99), weight_decay=0.0, fused=True)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     seen, spent, steps = 0, 0.0, 0
-    checkpoint = a.run / f"{a.name}.sharp.ckpt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    keeper = Keeper(a.run, f"{a.name}.sharp", rank)
+    if saved := keeper.saved("cpu"):
         for part, state in zip((network, judge, of_network, of_judge), saved["parts"]):
             part.load_state_dict(state)
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
@@ -145,28 +145,18 @@ def run_worker(rank, a, port):
     rng = np.random.default_rng([a.seed, rank, steps])
     torch.manual_seed(a.seed * 1000 + rank + steps * 7)
     share = a.batch // a.workers
-    plain = round(share * PLAIN)
+    plain = max(1, round(share * PLAIN))
     start, last_save, window, logged = time.time() - spent, time.time(), [], time.time()
     last = network.net.output.weight
 
-    def say(**entry):
-        if rank == 0:
-            with open(a.run / f"{a.name}.sharp.log", "a") as log:
-                log.write(json.dumps(entry) + "\n")
-            print(json.dumps(entry), flush=True)
-
     def save():
-        if rank == 0:
-            torch.save(dict(parts=[part.state_dict() for part in (network, judge, of_network, of_judge)], average=average, seen=seen, spent=time.time() - start, steps=steps), checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
-            torch.save({k: v.contiguous() for k, v in average.items()}, a.run / f"{a.name}.sharp.pt")
+        keeper.save(average, parts=[part.state_dict() for part in (network, judge, of_network, of_judge)], seen=seen, spent=time.time() - start, steps=steps)
 
     def look():
         if rank == 0:
-            kept = {k: v.clone() for k, v in network.state_dict().items()}
-            network.load_state_dict(average)
-            say(seen=seen, seconds=round(time.time() - start), **{k: round(v, 4) for k, v in check(stage, [*others, network], held, conditioner).items()})
-            network.load_state_dict(kept)
+            with averaged(network, average):
+                found = check(stage, [*others, network], held, conditioner)
+            keeper.say(seen=seen, seconds=round(time.time() - start), **{k: round(v, 4) for k, v in found.items()})
 
     look()
     while True:
@@ -201,7 +191,7 @@ def run_worker(rank, a, port):
         window.append([distance.item(), alike.item(), fooled.item(), told_apart.item(), float(weight), ordinary.item()])
         if steps % 25 == 0:
             names = ("l1", "features", "fooled", "judge", "weight", "ordinary")
-            say(seen=seen, seconds=round(time.time() - start), per_second=round(25 * a.batch / (time.time() - logged), 1), **dict(zip(names, np.mean(window, 0).round(4).tolist())))
+            keeper.say(seen=seen, seconds=round(time.time() - start), per_second=round(25 * a.batch / (time.time() - logged), 1), **dict(zip(names, np.mean(window, 0).round(4).tolist())))
             window, logged = [], time.time()
         if steps % 200 == 0:
             look()

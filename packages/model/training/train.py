@@ -11,7 +11,6 @@ one process with two threads). A checkpoint is written every two minutes to RUN/
 """
 
 import argparse
-import json
 import math
 import os
 import pickle
@@ -26,6 +25,7 @@ import torch.multiprocessing as multiprocessing
 import tokenizer_files
 import world
 from encoders import CLIP_END, T5_END, autocast, load_encoders, pad_ids, to_pixels
+from keeping import Keeper, averaged
 from optimizer import Optimizer, average_gradients, follow, join, leave
 from super_resolution import residual_batch
 from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
@@ -159,7 +159,6 @@ def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, dro
 @torch.no_grad()
 def validate(args, network, data, conditioner, device, batches=2, n=64):
     """Mean loss at fixed σ on held-out scenes with fixed noise: comparable across runs of the same world."""
-    state = torch.get_rng_state()
     losses = {}
     for s in SIGMAS:
         if not args.interval[0] < s <= args.interval[1]:
@@ -168,7 +167,6 @@ def validate(args, network, data, conditioner, device, batches=2, n=64):
         torch.manual_seed(99)
         values = [batch_loss(args, network, data, conditioner, rng, n, device, torch.full((n,), s), False) for _ in range(batches)]
         losses[s] = torch.cat(values).mean().item()
-    torch.set_rng_state(state)
     return losses
 
 
@@ -181,9 +179,8 @@ def run_worker(rank, args, port):
     optimizer = Optimizer(network, args.rate, args.muon, rank, args.workers)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     seen, spent, steps = 0, 0.0, 0
-    checkpoint = args.run / f"{args.name}.ckpt"
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, map_location=device, weights_only=False)
+    keeper = Keeper(args.run, args.name, rank)
+    if saved := keeper.saved(device):
         network.load_state_dict(saved["network"])
         optimizer.adam.load_state_dict(saved["optimizer"])
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
@@ -197,28 +194,15 @@ def run_worker(rank, args, port):
     share = args.batch // args.workers
     parameters = list(network.parameters())
     start, last_save, window, logged = time.time() - spent, time.time(), [], time.time()
-    log = open(args.run / f"{args.name}.log", "a") if rank == 0 else None
-
-    def say(**entry):
-        if rank == 0:
-            log.write(json.dumps(entry) + "\n")
-            log.flush()
-            print(json.dumps(entry), flush=True)
 
     def save():
-        if rank == 0:
-            state = dict(network=network.state_dict(), optimizer=optimizer.adam.state_dict(), average=average, seen=seen, spent=time.time() - start, steps=steps)
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").rename(checkpoint)
-            torch.save({k: v.cpu().contiguous() for k, v in average.items()}, args.run / f"{args.name}.pt")
+        keeper.save(average, network=network.state_dict(), optimizer=optimizer.adam.state_dict(), seen=seen, spent=time.time() - start, steps=steps)
 
     def check():
         if rank == 0 and held:
-            kept = {k: v.clone() for k, v in network.state_dict().items()}
-            network.load_state_dict(average)
-            losses = validate(args, network, held, conditioner, device)
-            network.load_state_dict(kept)
-            say(seen=seen, seconds=round(time.time() - start), validation={str(k): round(v, 4) for k, v in losses.items()}, mean=round(sum(losses.values()) / len(losses), 4))
+            with averaged(network, average):
+                losses = validate(args, network, held, conditioner, device)
+            keeper.say(seen=seen, seconds=round(time.time() - start), validation={str(k): round(v, 4) for k, v in losses.items()}, mean=round(sum(losses.values()) / len(losses), 4))
 
     while True:
         progress = torch.tensor(min(1.0, seen / args.scenes if args.scenes else (time.time() - start) / (args.minutes * 60)))
@@ -238,7 +222,7 @@ def run_worker(rank, args, port):
             follow(average, network, args.ema, steps)
         window.append(loss.item())
         if steps % 100 == 0:
-            say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(rate, 6))
+            keeper.say(seen=seen, seconds=round(time.time() - start), loss=round(float(np.mean(window)), 4), per_second=round(100 * args.batch / (time.time() - logged), 1), rate=round(rate, 6))
             window, logged = [], time.time()
         if time.time() - last_save > 120:
             save()

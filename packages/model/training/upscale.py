@@ -32,8 +32,7 @@ def upscale(network, low, embeddings, stage, steps, sigma_min, seed=1):
         d = precondition(network, x, torch.full((len(x),), s), stage["sigmaData"], low, augmentation, *embeddings)
         return ((up + stage["residualScale"] * d).clamp(-1, 1) - up) / stage["residualScale"]
 
-    grid = karras(steps, sigma_min, stage["sigmaMax"]) if steps > 1 else [stage["sigmaMax"], 0.0]
-    return up + stage["residualScale"] * dpmpp_2m(denoise, x, grid)
+    return up + stage["residualScale"] * dpmpp_2m(denoise, x, karras(steps, sigma_min, stage["sigmaMax"]))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-import { CapabilityError, OptionError, float32, floats, type HostTensor, type Network } from '@ediffi/core';
+import { CapabilityError, OptionError, float32, floats, lincomb, type Device, type HostTensor, type Network, type Tensor } from '@ediffi/core';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { dpmpp2m, edmSchedule, fromDiffusers, fromName, gridNames, karras, noised, schedulerClasses, solverNames, vpSchedule, type Recipe } from './index.js';
+import { brownianNoise, dpmpp2m, edmSchedule, fromDiffusers, fromName, gridNames, karras, noised, schedulerClasses, solverNames, vpSchedule, type Noise, type Recipe, type SchedulerConfig } from './index.js';
 import { nameTables } from './testing/name-tables.js';
 
 const network: Network<null> = async (x) => float32(new Float32Array(x.shape.reduce((a, b) => a * b, 1)), x.shape);
-const run = async (recipe: Recipe): Promise<Float32Array> => {
+const run = async (recipe: Recipe, noise?: Noise): Promise<Float32Array> => {
   const d = recipe.denoiser(network);
-  const steps = recipe.run(Object.assign((x: Parameters<typeof d.denoise>[0], s: number) => d.denoise(x, s, null), { alpha: recipe.alpha }), float32([recipe.initialScale, -recipe.initialScale], [1, 2]));
+  const steps = recipe.run(Object.assign((x: Parameters<typeof d.denoise>[0], s: number) => d.denoise(x, s, null), { alpha: recipe.alpha }), float32([recipe.initialScale, -recipe.initialScale], [1, 2]), noise && { noise });
   for (;;) {
     const { done, value } = await steps.next();
     if (done) return floats(value);
@@ -66,6 +66,40 @@ describe('fromDiffusers', () => {
     expect([...fromDiffusers({ _class_name: 'FlowMatchEulerDiscreteScheduler', shift: 3 }, { steps: 4 }).sigmas].map((s) => s.toFixed(6))).toEqual(['1.000000', '0.857692', '0.602151', '0.008929', '0.000000']);
     expect(fromDiffusers({ _class_name: 'DDIMScheduler', timestep_spacing: 'linspace' }, { steps: 6 }).notes.join()).toMatch(/uneven/);
     expect(fromDiffusers({ _class_name: 'DPMSolverSinglestepScheduler' }, { steps: 7 }).notes.join()).toMatch(/lower_order_final/);
+  });
+});
+
+describe('the noise of a recipe', () => {
+  it('is one path where intervals overlap, with the config’s own seed; else the draws in turn', async () => {
+    const asked = async (config: SchedulerConfig): Promise<{ draws: number; seeds: (number | undefined)[] }> => {
+      const [seeds, draw]: [(number | undefined)[], Noise] = [[], (shape) => (draws++, float32([1, -1], shape))];
+      let draws = 0;
+      await run(fromDiffusers(config, { steps: 4 }), Object.assign(draw, { asPath: (seed?: number) => (seeds.push(seed), brownianNoise(seed ?? 3)) }));
+      return { draws, seeds };
+    };
+    const sde = { algorithm_type: 'sde-dpmsolver++' };
+    expect(await asked({ _class_name: 'DPMSolverSDEScheduler' })).toEqual({ draws: 0, seeds: [undefined] });
+    expect(await asked({ _class_name: 'DPMSolverSDEScheduler', noise_sampler_seed: 5 })).toEqual({ draws: 0, seeds: [5] });
+    expect(await asked({ _class_name: 'DPMSolverSinglestepScheduler', ...sde })).toEqual({ draws: 0, seeds: [undefined] });
+    expect((await asked({ _class_name: 'DPMSolverMultistepScheduler', ...sde })).seeds).toEqual([]);
+    expect((await asked({ _class_name: 'EulerAncestralDiscreteScheduler' })).draws).toBe(3);
+    const own = { _class_name: 'DPMSolverSDEScheduler', noise_sampler_seed: 5 };
+    expect(await run(fromDiffusers(own, { steps: 4 }))).toEqual(await run(fromDiffusers(own, { steps: 4 }), brownianNoise(5)));
+    expect(fromDiffusers({ _class_name: 'DPMSolverSinglestepScheduler', ...sde }, { steps: 7 }).notes.join()).toMatch(/one Brownian path/);
+  });
+  it('stays on the picture’s device where the variance is learned', async () => {
+    let alive = 0;
+    const on = (host: HostTensor): Tensor<'float32'> => {
+      let freed = false;
+      alive++;
+      return { shape: host.shape, dtype: 'float32', device: far, toHost: async () => host, dispose: () => void (freed || ((freed = true), alive--)) };
+    };
+    const far: Device = { id: 'far', fromHost: on, lincomb: async (terms) => on((await lincomb(...(await Promise.all(terms.map(async ([c, t]) => [c, await t.toHost()] as const))))) as HostTensor) };
+    const recipe = fromDiffusers({ _class_name: 'DDPMScheduler', variance_type: 'learned_range', clip_sample: false }, { steps: 3, variance: () => float32([0.5, -0.5], [1, 2]) });
+    const steps = recipe.run(Object.assign(async (x: Tensor) => on(float32((await floats(x)).map((v) => v / 2), x.shape)), { alpha: recipe.alpha }), on(float32([1, -1], [1, 2])), { noise: (shape) => on(float32([1, 2], shape)) });
+    let last = await steps.next();
+    while (!last.done) last = await steps.next();
+    expect([last.value.device.id, alive]).toEqual(['far', 2]); // where it began and where it ended
   });
 });
 

@@ -77,6 +77,25 @@ describe('inspectGraph', () => {
     const bytes = modelBytes({ nodes, initializers: [int64s('to_tokens', [0, 2, 4]), float32s('kernel', [2, 2, 3, 3], new Array(36).fill(0))], inputs: [picture, text], outputs: [result] });
     expect(inspectGraph(bytes).sites[0]!.stride).toBe(2);
   });
+  it('promises slices only where instrument takes the graph', async () => {
+    const attend = (out: string, key: string): Uint8Array[] => [
+      node('Transpose', [key], `${out}_t`, { perm: [0, 2, 1] }),
+      node('MatMul', ['query', `${out}_t`], `${out}_scores`), node('Softmax', [`${out}_scores`], `${out}_weights`, { axis: -1 }), node('MatMul', [`${out}_weights`, key], out),
+    ];
+    const graph = (second: string, opset: number): Uint8Array =>
+      modelBytes({
+        nodes: [
+          node('Reshape', ['sample', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'query', { perm: [0, 2, 1] }),
+          ...attend('own', 'query'), ...attend('first', 'encoder_hidden_states'), ...attend('second', second),
+          node('Add', ['own', 'first'], 'two'), node('Add', ['two', 'second'], 'output'),
+        ],
+        initializers: [int64s('to_tokens', [0, 2, 16])], inputs: [picture, text, valueInfo('t5', ['batch', 5, 2])], outputs: [result], opset,
+      });
+    const graphs = { plain: graph('encoder_hidden_states', 18), old: graph('encoder_hidden_states', 12), 'two texts': graph('t5', 18) };
+    const found = Object.entries(graphs).map(([name, bytes]) => [name, inspectGraph(bytes).slicedStride, codeOf(() => instrument(bytes, { slices: 4 }))]);
+    expect(found).toEqual([['plain', 1, 'accepted'], ['old', undefined, 'OPSET'], ['two texts', undefined, 'COLUMNS']]);
+    expect(inspectGraph(graphs['two texts']).sites.map(({ columns }) => columns)).toEqual([[{ input: 'encoder_hidden_states', length: 3 }], [{ input: 't5', length: 5 }]]);
+  });
   it('does not take self-attention or pooling for cross-attention', () => {
     const self = [
       node('Transpose', ['sample'], 'q', { perm: [0, 1, 3, 2] }), node('MatMul', ['sample', 'q'], 's'), node('Softmax', ['s'], 'w', { axis: -1 }), node('MatMul', ['w', 'sample'], 'mixed'),
@@ -107,6 +126,12 @@ describe('instrument', () => {
     const bytes = await attention().bytes();
     expect(instrument(bytes, { maps: [1] }).sites.strides).toEqual([{ stride: 1, layers: 1, map: 'attention_s1' }]);
     expect(codeOf(() => instrument(bytes, { maps: [1, 2] }))).toBe('STRIDE');
+  });
+
+  it('says which statistic it multiplies the strength with, and none without regions', async () => {
+    const bytes = await attention().bytes();
+    const asked = [{ regions: true }, { regions: true, statistic: 'std' }, { maps: true, statistic: 'std' }] as const;
+    expect(asked.map((options) => instrument(bytes, options).sites.statistic)).toEqual(['max', 'std', undefined]);
   });
 
   it('refuses, with a code, what it cannot do exactly', async () => {

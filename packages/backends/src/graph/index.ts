@@ -1,4 +1,5 @@
 import { analyse, type GraphInputs } from './analysis.js';
+import { changeable } from './instrument.js';
 import type { Segment } from './labels.js';
 import { parseModel } from './onnx.js';
 import { slicedStride } from './slices.js';
@@ -14,7 +15,7 @@ export interface GraphReport {
   readonly image: string;
   readonly texts: readonly string[];
   readonly selfAttentions: number;
-  /** Stride of the finest self-attentions, where they can be computed in slices. */
+  /** Stride of the finest self-attentions, where `instrument` can have them computed in slices. */
   readonly slicedStride?: number;
   readonly sites: readonly { readonly name: string; readonly kind: 'cross' | 'joint'; readonly form: 'softmax' | 'fused'; readonly stride: number; readonly rank: number; readonly columns: readonly Segment[] }[];
   readonly warnings: readonly string[];
@@ -25,7 +26,7 @@ export function inspectGraph(bytes: Uint8Array, name = 'graph', inputs: GraphInp
   const model = parseModel(bytes, name);
   const analysis = analyse(model, name, inputs);
   const { sites, selfAttentions, image, texts, warnings } = analysis;
-  const stride = slicedStride(analysis, model.nodes);
+  const stride = changeable(model, sites, name) ? slicedStride(analysis, model.nodes) : undefined;
   return {
     opset: model.opset,
     image: image.name,

@@ -4,7 +4,7 @@ import { analyse, type GraphInputs, type Site } from './analysis.js';
 import { biased, headMean } from './bias.js';
 import { Emitter, PREFIX } from './emit.js';
 import { kernelRuns, opened } from './expand.js';
-import { parseModel, type Node } from './onnx.js';
+import { parseModel, type Node, type OnnxModel } from './onnx.js';
 import { sliceQueries } from './slices.js';
 import { concat, field, fields, opening } from './wire.js';
 import { valueInfo } from './write.js';
@@ -28,8 +28,7 @@ const MAX_BYTES = 2 ** 31 - 1;
 export function instrument(bytes: Uint8Array, options: Instrumentation & GraphInputs, name = 'graph'): Instrumented {
   if (bytes.length >= MAX_BYTES) throw new CapabilityError('regions', `${name}: ${bytes.length} bytes in one file, protobuf ends at 2 GiB — save it with external data`, { code: 'TOO_LARGE' });
   const model = parseModel(bytes, name);
-  if (model.opset < 13) throw new CapabilityError('regions', `${name}: opset ${model.opset}, at least 13 is needed — export with a newer opset`, { code: 'OPSET' });
-  if (model.nodes.some((n) => n.outputs.some((o) => o.startsWith(PREFIX)))) throw new CapabilityError('regions', `${name}: this graph is already instrumented`, { code: 'ALREADY' });
+  checkChangeable(model, name);
   const analysis = analyse(model, name, options);
   const { sites, image } = analysis;
   const strides = [...new Set(sites.map((s) => s.stride))].sort((a, b) => a - b);
@@ -115,9 +114,27 @@ export function instrument(bytes: Uint8Array, options: Instrumentation & GraphIn
         ...(options.regions && { input: `regions_s${stride}` }),
         ...(options.maps !== 'layer' && watched.includes(stride) && { map: `attention_s${stride}` }),
       })),
-      ...(options.regions && { strength: 'regions_strength' }),
+      ...(options.regions && { strength: 'regions_strength', statistic: options.statistic ?? 'max' }),
     },
   };
+}
+
+/** Throws CapabilityError for a graph that nothing can be added to. */
+function checkChangeable(model: OnnxModel, name: string): void {
+  if (model.opset < 13) throw new CapabilityError('regions', `${name}: opset ${model.opset}, at least 13 is needed — export with a newer opset`, { code: 'OPSET' });
+  if (model.nodes.some((n) => n.outputs.some((o) => o.startsWith(PREFIX)))) throw new CapabilityError('regions', `${name}: this graph is already instrumented`, { code: 'ALREADY' });
+}
+
+/** Whether `instrument` takes the graph at all, whatever is asked of it. */
+export function changeable(model: OnnxModel, sites: readonly Site[], name: string): boolean {
+  try {
+    checkChangeable(model, name);
+    columnsOf(sites, name);
+    return true;
+  } catch (error) {
+    if (CapabilityError.isInstance(error)) return false;
+    throw error;
+  }
 }
 
 /** The strides whose maps are asked for. Throws CapabilityError for one at which there is no attention. */

@@ -96,8 +96,9 @@ async function namesOn(connection: Connection, signal: Abort | undefined): Promi
 
 /** The graph itself, sent unless somebody sent the same bytes before: its name ends with their hash. */
 export async function uploaded(connection: Connection, source: ModelSource, name: string, { instrument, signal }: LoadOptions): Promise<Graph> {
-  if (source.externalData?.length || source.folder !== undefined) throw new CapabilityError('remote', `${source.name}: graphs with weights in files beside them cannot be sent — put them on the server`, { code: 'EXTERNAL' });
   const plain = await verifiedBytes(source);
+  const beside = (await import('../graph/external.js')).externalFiles(plain, source.name);
+  if (beside.length) throw new CapabilityError('remote', `${source.name}: graphs with weights in files beside them (${beside.join(', ')}) cannot be sent — put them on the server`, { code: 'EXTERNAL' });
   const changed = wantsInstruments(instrument) ? (await import('../graph/instrument.js')).instrument(plain, instrument, source.name) : undefined;
   const bytes = changed?.bytes ?? plain;
   const there = `${name}-${(await sha256(bytes, source.name)).slice(0, 16)}`;

@@ -71,14 +71,19 @@ export function unpacked(body: Uint8Array, header: number | undefined, key: 'inp
   if (!Array.isArray(listed)) throw bad(`it has no list of ${key}`);
   const tensors: Record<string, HostTensor<DType>> = {};
   let at = end;
-  for (const { name, datatype, shape, data, parameters } of listed as WireTensor[]) {
+  for (const entry of listed as readonly (WireTensor | null)[]) {
+    if (typeof entry !== 'object' || entry === null) throw bad(`tensor ${JSON.stringify(entry)}`);
+    const { name, datatype, shape, data, parameters } = entry;
     const dtype = DTYPES[datatype];
     if (typeof name !== 'string' || !dtype) throw bad(`tensor '${name}' of type ${datatype}`);
     if (!Array.isArray(shape) || !shape.every((n) => Number.isInteger(n) && n >= 0)) throw bad(`shape ${JSON.stringify(shape)} of '${name}'`);
     const [size, { BYTES_PER_ELEMENT: width }] = [sizeOf(shape), ARRAYS[dtype]];
     const bytes = parameters?.binary_data_size;
-    if (bytes === undefined ? data?.flat(64).length !== size : bytes !== size * width || at + bytes > body.length) throw bad(`'${name}' ${datatype} ${shapeText(shape)} with ${bytes === undefined ? `${data?.flat(64).length ?? 'no'} numbers` : `${bytes} bytes, ${body.length - at} left`}`);
-    tensors[name] = hostTensor(bytes === undefined ? fromJson(dtype, data!.flat(64)) : fromBytes(dtype, body, at, bytes), shape, dtype);
+    const values = bytes === undefined && Array.isArray(data) ? data.flat(64) : [];
+    if (bytes === undefined ? !Array.isArray(data) || values.length !== size : bytes !== size * width || at + bytes > body.length) throw bad(`'${name}' ${datatype} ${shapeText(shape)} with ${bytes === undefined ? `${Array.isArray(data) ? values.length : 'no'} numbers` : `${bytes} bytes, ${body.length - at} left`}`);
+    const odd = values.find((v) => typeof v !== 'boolean' && (dtype === 'int64' ? !Number.isInteger(v) : typeof v !== 'number'));
+    if (odd !== undefined) throw bad(`'${name}' ${datatype} holds ${JSON.stringify(odd)}`);
+    tensors[name] = hostTensor(bytes === undefined ? fromJson(dtype, values) : fromBytes(dtype, body, at, bytes), shape, dtype);
     at += bytes ?? 0;
   }
   return { head, tensors };

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import {
-  bind, dynamicThreshold, edmCoefficients, epsilon, float32, floats, flow, guided, noiseInput, NonFiniteError, OptionError, precondition, residual, SigmaRangeError,
-  staticThreshold, thresholded, velocity, type Denoiser, type GuidanceOptions, type Network, type Tensor,
+  bind, dynamicThreshold, edmCoefficients, epsilon, float32, floats, flow, guided, lincomb, noiseInput, NonFiniteError, OptionError, precondition, residual, SigmaRangeError,
+  staticThreshold, thresholded, velocity, type Denoiser, type Device, type GuidanceOptions, type HostTensor, type Network, type Tensor, type Term,
 } from '../index.js';
 import { gaussian } from '../testing/index.js';
 
@@ -134,6 +134,28 @@ describe('guidance', () => {
       const want = numbers(out['y']!);
       got.forEach((v, i) => expect(Math.abs(v - want[i]!), id).toBeLessThan(3e-6 * Math.max(1, Math.abs(want[i]!))));
     }
+  });
+  it('leaves a picture of one colour as it is when it rescales, and the others of its batch rescaled', async () => {
+    const answer = [Math.fround(0.3), ...Array<number>(6).fill(Math.fround(0.3)), 1, 2, 3, 4, 5, 6, 7];
+    const model: Denoiser<number> = { ...toy(), denoise: async () => float32([...answer, ...answer.map((v) => 0.5 * v)], [4, 7]) };
+    const D = bind(guided(model, 3, { ...options, rescale: 1 }), { positive: 1, negative: 0 });
+    const got = await floats(await D(float32(new Float32Array(14), [2, 7]), 1));
+    got.slice(0, 7).forEach((v) => expect(v).toBeCloseTo(0.6, 6)); // D₋ + 3·(D₊ − D₋) = 2·D₊
+    got.slice(7).forEach((v, i) => expect(v).toBeCloseTo(i + 1, 5)); // and there its deviation is D₊'s
+  });
+  it('frees every tensor it makes on a device when it rescales', async () => {
+    let alive = 0;
+    const on = (host: HostTensor): Tensor<'float32'> => {
+      let freed = false;
+      alive++;
+      return { shape: host.shape, dtype: 'float32', device: far, toHost: async () => host, dispose: () => void (freed || ((freed = true), alive--)) };
+    };
+    const hostTerm = async ([c, t]: Term): Promise<Term> => [c, await t.toHost()];
+    const far: Device = { id: 'far', fromHost: on, lincomb: async (terms) => on((await lincomb(...(await Promise.all(terms.map(hostTerm))))) as HostTensor) };
+    const model: Denoiser<number> = { ...toy(), denoise: async (y) => on(float32((await floats(y)).map((v, i) => Math.sin(v + i)), y.shape)) };
+    const x = on(float32([1, 2, 3], [1, 3]));
+    const y = await bind(guided(model, 3, { ...options, rescale: 0.7 }), { positive: 1, negative: 0 })(x, 1);
+    expect([y.device.id, alive]).toEqual(['far', 2]);
   });
   it('treats every picture of a batch as if it were alone, bit for bit', async () => {
     const model: Denoiser<number> = { ...toy(), denoise: async (y, sigma, c) => float32((await floats(y)).map((v, i, all) => Math.sin(3 * v) * (i < all.length / 2 ? 1.3 : 0.4) + c * sigma), y.shape) };

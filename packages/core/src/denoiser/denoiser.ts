@@ -1,6 +1,7 @@
 import type { Abort } from '../abort.js';
 import type { Conditioning } from '../conditioning/conditioning.js';
 import type { TokenSpan } from '../conditioning/spans.js';
+import { OptionError } from '../errors/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** All a solver sees: D(x; σ) ≈ E[x₀ | x], x = α(σ)·x₀ + σ·n `[B, C, H, W]`. α ≡ 1 unless given. */
@@ -39,6 +40,24 @@ export interface Denoiser<C = Conditioning> {
   dispose(): Promise<void>;
   /** Guidance that this model asks for at σ; an ensemble answers with its expert's. */
   guidanceAt?(sigma: number): number | undefined;
+}
+
+/** All that an expert has to be: something with `denoise`. What else a Denoiser has is taken from it where it is there; by default α ≡ 1, any σ will do, and there is nothing to dispose. */
+export type DenoiserLike<C = Conditioning> = Pick<Denoiser<C>, 'denoise'> & Partial<Denoiser<C>>;
+
+/** A Denoiser of something with `denoise`; a whole one as it is. Throws OptionError for anything else. */
+export function asDenoiser<C>(like: DenoiserLike<C>, what = 'denoiser'): Denoiser<C> {
+  if (typeof like?.denoise !== 'function') throw new OptionError(what, like, 'an object with denoise(x, sigma, condition), or a function that loads one');
+  const { sigmaMin = 0, sigmaMax = Infinity } = like;
+  if (like.sigmaMin !== undefined && like.sigmaMax !== undefined && like.alpha && like.dispose) return like as Denoiser<C>;
+  return {
+    sigmaMin,
+    sigmaMax,
+    alpha: (sigma) => like.alpha?.(sigma) ?? 1,
+    denoise: (x, sigma, condition, options) => like.denoise(x, sigma, condition, options),
+    dispose: async () => like.dispose?.(),
+    ...(like.guidanceAt && { guidanceAt: (sigma: number) => like.guidanceAt!(sigma) }),
+  };
 }
 
 /** A conditional pair: what the picture should be, and what it should not. */

@@ -115,22 +115,25 @@ async function mixed(both: Tensor, w: number): Promise<Tensor> {
   return sum;
 }
 
-/** The same, each picture's deviation pulled to that of D₊. Through the host. */
+/** The same, each picture's deviation pulled to that of D₊; a picture without any stays as it is. Through the host. */
 async function rescaled(both: Tensor, like: Tensor, w: number, rescale: number): Promise<Tensor> {
   const data = await floats(both);
-  const out = await floats(await mixed(both, w));
+  const sum = await mixed(both, w);
+  const out = await floats(sum).finally(() => sum.dispose());
   const size = out.length / (like.shape[0] ?? 1);
   for (let start = 0; start < out.length; start += size) {
     const picture = out.subarray(start, start + size);
-    const factor = (rescale * deviation(data.subarray(start, start + size))) / deviation(picture) + 1 - rescale;
+    const own = deviation(picture);
+    const factor = own === 0 ? 1 : (rescale * deviation(data.subarray(start, start + size))) / own + 1 - rescale;
     picture.forEach((v, i) => (picture[i] = v * factor));
   }
   return like.device.fromHost(float32(out, like.shape));
 }
 
-/** Sample standard deviation (n − 1, as torch.std). */
+/** Sample standard deviation (n − 1, as torch.std); exactly 0 where all values are one, which the rounded mean need not be. */
 function deviation(values: Float32Array): number {
   const { length } = values;
+  if (values.every((v) => v === values[0])) return 0;
   const mean = values.reduce((sum, v) => sum + v, 0) / length;
   return Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / (length - 1));
 }

@@ -137,6 +137,18 @@ describe('ExpertEnsemble', () => {
     expect(log).toEqual(['low', 'mine']);
     expect(() => first.with('nobody', model('mine'))).toThrow(/high, middle, low/);
   });
+  it('takes anything with denoise as an expert, ready or loaded, and refuses what has none', async () => {
+    const [high, middle, low] = experts();
+    const { denoise } = gaussian(0.2, 0.5);
+    const ensemble = new ExpertEnsemble<null>([high!, { ...middle!, denoiser: { denoise } }, { ...low!, denoiser: async () => ({ denoise }) }]);
+    const whole = bind(new ExpertEnsemble(experts()), null);
+    for (const sigma of [60, 2, 0.1]) expect(await floats(await ensemble.denoise(x, sigma, null))).toEqual(await floats(await whole(x, sigma)));
+    expect(ensemble.alpha(3)).toBe(1);
+    await ensemble.dispose();
+    const nothing = {} as Denoiser<null>;
+    expect(() => ensemble.with('low', nothing)).toThrow(/expert 'low': expected an object with denoise\(x, sigma, condition\)/);
+    await expect(ensemble.with('low', async () => nothing).denoise(x, 0.1, null)).rejects.toSatisfy(OptionError.isInstance);
+  });
   it('loads on first use and the next one while the current works', async () => {
     const log: string[] = [];
     const ensemble = new ExpertEnsemble(experts(log, true));
@@ -196,7 +208,9 @@ describe('ExpertEnsemble', () => {
       const ensemble = new ExpertEnsemble(flaky, { resident });
       const calls = Array.from({ length: 12 }, async () => {
         await pause(random.integer(0, 12));
-        return ensemble.denoise(x, [50, 1, 0.1][random.integer(0, 3)]!, null);
+        const controller = new AbortController();
+        if (random.integer(0, 3) === 0) setTimeout(() => controller.abort(new Error('no luck, aborted')), random.integer(0, 8));
+        return ensemble.denoise(x, [50, 1, 0.1][random.integer(0, 3)]!, null, { signal: controller.signal });
       });
       const disposed = pause(random.integer(8, 40)).then(() => ensemble.dispose());
       const outcomes = await Promise.allSettled(calls);
@@ -217,6 +231,41 @@ describe('ExpertEnsemble', () => {
     await Promise.all([ensemble.dispose(), ensemble.dispose(), refused]);
     expect((await atWork).shape).toEqual([1, 2]);
     expect(log).toEqual(['load high', 'high', 'free high']);
+  });
+  it('answers an abort while an expert loads, which goes on for others and stays', async () => {
+    const { made, log } = slow(() => 40);
+    const ensemble = new ExpertEnsemble(made, { resident: 1 });
+    const controller = new AbortController();
+    const [aborted, other] = [ensemble.denoise(x, 50, null, { signal: controller.signal }), ensemble.denoise(x, 60, null)];
+    setTimeout(() => controller.abort(new Error('enough')), 5);
+    await expect(aborted).rejects.toThrow('enough');
+    expect(log).toEqual(['load high']); // still at it
+    expect((await other).shape).toEqual([1, 2]);
+    const later = new AbortController();
+    const alone = ensemble.denoise(x, 1, null, { signal: later.signal });
+    while (!log.includes('load middle')) await pause();
+    later.abort(new Error('enough again'));
+    await expect(alone).rejects.toThrow('enough again');
+    await ensemble.denoise(x, 1, null, { signal: new AbortController().signal });
+    expect(log).toEqual(['load high', 'high', 'free high', 'load middle', 'middle']); // what the aborted call loaded
+    await expect(ensemble.denoise(x, 0.1, null, { signal: later.signal })).rejects.toThrow('enough again');
+    await ensemble.denoise(x, 0.1, null); // nothing holds it any more
+    await ensemble.dispose();
+    expect(log.slice(5)).toEqual(['free middle', 'load low', 'low', 'free low']);
+  });
+  it('answers an abort while an expert waits for room, without a load, and lets the next one in', async () => {
+    const { made, log } = slow(() => 30);
+    const ensemble = new ExpertEnsemble(made, { resident: 1 });
+    const controller = new AbortController();
+    const atWork = ensemble.denoise(x, 50, null);
+    const waiting = [1, 0.1].map((sigma) => expect(ensemble.denoise(x, sigma, null, { signal: controller.signal })).rejects.toThrow('enough')); // the second waits for the first
+    const next = ensemble.denoise(x, 0.2, null);
+    setTimeout(() => controller.abort(new Error('enough')), 5);
+    await Promise.all(waiting);
+    expect(log).toEqual(['load high']);
+    await Promise.all([atWork, next]);
+    expect(log).toEqual(['load high', 'high', 'free high', 'load low', 'low']);
+    await ensemble.dispose();
   });
   it('does not let a loader that throws harm the expert at work', async () => {
     const broken: Expert<null>['denoiser'] = () => { throw new Error('no file'); };

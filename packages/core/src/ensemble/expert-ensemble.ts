@@ -4,7 +4,7 @@
  * multistep history survives the change because the loop outside never sees it.
  */
 import type { Conditioning } from '../conditioning/conditioning.js';
-import type { CallOptions, Denoiser } from '../denoiser/denoiser.js';
+import { asDenoiser, type CallOptions, type Denoiser, type DenoiserLike } from '../denoiser/denoiser.js';
 import { finiteNumber, integer } from '../errors/check.js';
 import { CapabilityError, CoverageError, OptionError, SigmaRangeError } from '../errors/errors.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -16,8 +16,8 @@ export interface Expert<C = Conditioning> {
   readonly name: string;
   readonly sigmaMin: number;
   readonly sigmaMax: number;
-  /** A denoiser (the caller's to dispose), or a function that loads one on first use (the ensemble's). */
-  readonly denoiser: Denoiser<C> | (() => Promise<Denoiser<C>>);
+  /** Something with `denoise` (the caller's to dispose), or a function that loads it on first use (the ensemble's to dispose). */
+  readonly denoiser: DenoiserLike<C> | (() => Promise<DenoiserLike<C>>);
   /** Overrides the guidance scale in this expert's range. */
   readonly guidance?: number;
 }
@@ -35,15 +35,14 @@ export interface EnsembleOptions {
  *
  * @example
  * ```ts
- * import { ExpertEnsemble, splitRange, type Denoiser } from '@ediffi/core';
+ * import { ExpertEnsemble, splitRange } from '@ediffi/core';
  * import { gaussian } from '@ediffi/core/testing';
  * import { karras } from '@ediffi/sampler';
  *
  * const ranges = splitRange({ sigmaMin: 0.01, sigmaMax: 40 }, [{ sigma: 2.7 }, { logSnr: 2.4 }]); // from high noise to low
  * const names = ['high', 'middle', 'low'];
  * const { denoise } = gaussian(0, 0.5); // stands for a network
- * const denoiser: Denoiser = { sigmaMin: 0.01, sigmaMax: 40, alpha: () => 1, denoise: (x, sigma) => denoise(x, sigma), dispose: async () => undefined };
- * const ensemble = new ExpertEnsemble(ranges.map((range, i) => ({ name: names[i]!, ...range, denoiser })));
+ * const ensemble = new ExpertEnsemble(ranges.map((range, i) => ({ name: names[i]!, ...range, denoiser: { denoise } })));
  * console.log(ensemble.plan(karras(20, ensemble))); // who takes how many steps
  * ```
  */
@@ -70,15 +69,16 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
     this.sigmaMin = this.experts.at(-1)!.sigmaMin;
     this.#options = options;
     const ready = this.experts.map(({ denoiser }) => denoiser).find((denoiser) => typeof denoiser !== 'function');
-    this.#alpha = options.alpha ?? (ready ? (sigma) => ready.alpha(sigma) : () => 1);
+    this.#alpha = options.alpha ?? ((sigma) => ready?.alpha?.(sigma) ?? 1);
     const limit = options.resident === undefined ? Infinity : integer('resident experts', options.resident, 1);
     this.#residency = new Residency(this.experts.map((expert) => this.#sameAlpha(expert)), limit);
   }
 
   /** The expert's denoiser, or its loader, refused where its α is not the ensemble's: solvers would mix two kinds of noise. */
-  #sameAlpha(expert: Expert<C>): Expert<C>['denoiser'] {
+  #sameAlpha(expert: Expert<C>): Denoiser<C> | (() => Promise<Denoiser<C>>) {
     const { denoiser, name, sigmaMin, sigmaMax } = expert;
-    const check = (made: Denoiser<C>): Denoiser<C> => {
+    const check = (like: DenoiserLike<C>): Denoiser<C> => {
+      const made = asDenoiser(like, `expert '${name}'`);
       const sigma = Number.isFinite(sigmaMax) ? sigmaMax : 2 * sigmaMin;
       const [own, common] = [made.alpha(sigma), this.#alpha(sigma)];
       if (Math.abs(own - common) <= 1e-9) return made;
@@ -90,7 +90,7 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
       try {
         return check(made);
       } catch (error) {
-        await made.dispose();
+        await made?.dispose?.();
         throw error;
       }
     };
@@ -136,11 +136,12 @@ export class ExpertEnsemble<C = Conditioning> implements Denoiser<C> {
 
   async denoise(x: Tensor, sigma: number, condition: C, options?: CallOptions): Promise<Tensor> {
     const index = this.#index(sigma);
-    return this.#residency.use(index, (denoiser) => {
-      const work = denoiser.denoise(x, sigma, condition, options);
+    const work = (denoiser: Denoiser<C>): Promise<Tensor> => {
+      const answer = denoiser.denoise(x, sigma, condition, options);
       this.#residency.prefetch(index + 1, index); // sampling goes from high noise to low
-      return work;
-    });
+      return answer;
+    };
+    return this.#residency.use(index, work, options?.signal);
   }
 
   /** Disposes what the ensemble loaded itself, after the calls that are still at work; later calls throw DisposedError. */

@@ -1,3 +1,4 @@
+import type { Abort } from '../abort.js';
 import { DisposedError } from '../errors/errors.js';
 import type { Denoiser } from '../denoiser/denoiser.js';
 
@@ -38,21 +39,50 @@ export class Residency<C> {
     return this.#slots.filter((slot) => slot.owned && (slot.loading || slot.leaving)).length;
   }
 
-  /** Runs `work` with expert `index` in memory. */
-  async use<T>(index: number, work: (denoiser: Denoiser<C>) => Promise<T>): Promise<T> {
+  /** Runs `work` with expert `index` in memory. Rejects with the signal's reason as soon as it aborts before that; a load that has begun goes on, and what it loads stays as if prefetched. */
+  async use<T>(index: number, work: (denoiser: Denoiser<C>) => Promise<T>, signal?: Abort): Promise<T> {
     this.#refuseDisposed();
+    signal?.throwIfAborted();
     const slot = this.#slots[index]!;
     slot.callBefore = slot.lastCall;
     slot.lastCall = slot.lastUse = ++this.#clock;
-    const { loading } = slot.loading ? this.#hold(slot, slot.loading) : await this.#inTurn(async () => this.#hold(slot, (await this.#start(slot))[0]));
+    const denoiser = await this.#untilAborted(slot, this.#held(slot, signal), signal);
+    try {
+      return await work(denoiser);
+    } finally {
+      this.#letGo(slot);
+    }
+  }
+
+  /** The expert of a slot, loaded, held for one call. */
+  async #held(slot: Slot<C>, signal: Abort | undefined): Promise<Denoiser<C>> {
+    const { loading } = slot.loading ? this.#hold(slot, slot.loading) : await this.#inTurn(async () => this.#hold(slot, (await this.#start(slot, signal))[0]));
     try {
       const denoiser = await loading;
       this.#refuseDisposed();
-      return await work(denoiser);
-    } finally {
-      slot.users--;
-      this.#wake();
+      return denoiser;
+    } catch (error) {
+      this.#letGo(slot);
+      throw error;
     }
+  }
+
+  /** `held`, or a rejection when the signal aborts first: then the slot is let go when its load has ended, before which nobody could evict it anyway. */
+  #untilAborted(slot: Slot<C>, held: Promise<Denoiser<C>>, signal: Abort | undefined): Promise<Denoiser<C>> {
+    if (!signal) return held;
+    return new Promise((resolve, reject) => {
+      const aborted = (): void => {
+        reject(signal.reason);
+        held.then(() => this.#letGo(slot), () => undefined);
+        this.#wake(); // it may be waiting for room
+      };
+      signal.addEventListener('abort', aborted, { once: true });
+      const over = (): void => signal.removeEventListener('abort', aborted);
+      held.then(
+        (denoiser) => (over(), resolve(denoiser)),
+        (error: unknown) => (over(), reject(error)),
+      );
+    });
   }
 
   /**
@@ -82,14 +112,21 @@ export class Residency<C> {
     return { loading };
   }
 
+  #letGo(slot: Slot<C>): void {
+    slot.users--;
+    this.#wake();
+  }
+
   /** Makes room and begins the load, if nobody did. The promise of the load comes in a list: awaiting the start must not await the load. */
-  async #start(slot: Slot<C>): Promise<readonly [Promise<Denoiser<C>>]> {
+  async #start(slot: Slot<C>, signal?: Abort): Promise<readonly [Promise<Denoiser<C>>]> {
     if (slot.loading) return [slot.loading];
+    signal?.throwIfAborted();
     while (slot.owned && this.resident >= this.#limit) {
       this.#refuseDisposed();
       const [idle] = this.#idle();
       if (idle) await this.#release(idle);
       else await this.#nextIdle();
+      signal?.throwIfAborted();
     }
     this.#refuseDisposed();
     const loading = slot.load();

@@ -22,7 +22,7 @@ export interface CanvasOptions {
 }
 
 const describe = (painted: PaintedPhrase): Exclude<PaintedPhrase, string> => (typeof painted === 'string' ? { phrase: painted } : painted);
-const keyOf = (p: { phrase: string; occurrence?: number }): string => `${p.phrase.trim().toLowerCase()}#${p.occurrence ?? ''}`;
+const keyOf = ({ phrase, occurrence, weight = 1 }: Exclude<PaintedPhrase, string>): string => `${phrase.trim().toLowerCase()}#${occurrence ?? ''}#${weight}`;
 
 function parseColor(text: string): [number, number, number] {
   const hex = /^#?([0-9a-f]{3}|[0-9a-f]{6})$/i.exec(text.trim())?.[1];
@@ -31,7 +31,7 @@ function parseColor(text: string): [number, number, number] {
   return [0, 2, 4].map((i) => parseInt(full.slice(i, i + 2), 16)) as [number, number, number];
 }
 
-/** Joins masks of the same phrase (several colours for one phrase): the larger value wins. */
+/** Joins masks of the same phrase and weight (several colours for one phrase): the larger value wins. Of two weights each keeps its region. */
 function merged(entries: readonly { painted: Exclude<PaintedPhrase, string>; mask: Float32Array }[], height: number, width: number): Region[] {
   const byPhrase = new Map<string, { painted: Exclude<PaintedPhrase, string>; mask: Float32Array }>();
   for (const { painted, mask } of entries) {
@@ -43,7 +43,7 @@ function merged(entries: readonly { painted: Exclude<PaintedPhrase, string>; mas
 }
 
 /**
- * A coloured canvas → one region per phrase. Each pixel goes to the nearest colour within `tolerance`; alpha scales its mask.
+ * A coloured canvas → one region per phrase and weight. Each pixel goes to the nearest colour within `tolerance`; alpha scales its mask.
  * Throws ShapeError for an empty or contradictory canvas, OptionError for a colour that occurs nowhere on it.
  */
 export function canvasRegions(canvas: Rgba, colors: Readonly<Record<string, PaintedPhrase>>, options: CanvasOptions = {}): Region[] {
@@ -83,7 +83,7 @@ export function canvasRegions(canvas: Rgba, colors: Readonly<Record<string, Pain
 }
 
 /**
- * A label map (one integer per pixel, row-major) → one region per phrase; labels without a phrase stay unpainted.
+ * A label map (one integer per pixel, row-major) → one region per phrase and weight; labels without a phrase stay unpainted.
  * Throws OptionError for a label that occurs nowhere.
  */
 export function labelRegions(labels: ArrayLike<number>, width: number, height: number, phrases: Readonly<Record<number, PaintedPhrase>>): Region[] {

@@ -111,6 +111,15 @@ describe('canvas', () => {
     expect(soft!.mask.data[2]).toBeGreaterThan(0);
     expect([...soft!.mask.data].every((v) => v >= 0 && v <= 1)).toBe(true);
   });
+  it('keeps every weight of a phrase where it was painted', () => {
+    const colors = { '#ff0000': { phrase: 'grass', weight: 1 }, '#008000': { phrase: 'Grass', weight: 0.25 }, '#0000ff': 'grass' };
+    const picture = canvas(['rgb.'], { ...palette, b: [0, 0, 255, 255] });
+    const paint = PaintWithWords.fromCanvas(picture, colors, { outside: -0.5 });
+    expect(paint.regions.map(({ weight = 1, mask }) => [weight, ...mask.data])).toEqual([[1, 1, 0, 1, 0], [0.25, 0, 1, 0, 0]]);
+    const column = words.at(-1)!.column;
+    expect([...paint.map(prompt, words, 1, 4, 10)].filter((_, i) => i % 10 === column)).toEqual([1, 0.25, 1, -0.5]);
+    expect(PaintWithWords.fromLabels([1, 2], 2, 1, { 1: 'cat', 2: { phrase: 'cat', weight: -1 } }).regions.map(({ weight = 1 }) => weight)).toEqual([1, -1]);
+  });
   it('tells equal nouns apart', () => {
     const regions = canvasRegions(canvas(['rg'], palette), { '#ff0000': { phrase: 'cat', occurrence: 0 }, '#008000': { phrase: 'cat', occurrence: 1, weight: 2 } });
     expect(regions.map(({ occurrence, weight }) => [occurrence, weight])).toEqual([[0, undefined], [1, 2]]);

@@ -1,13 +1,14 @@
 """Text encoders and autoencoders of every family at little width, from the public configurations."""
 
 import json
+import os
 from pathlib import Path
 
 import torch
 
 from .weights import enliven, scale_output
 
-SKELETONS = Path("/work/shared/hub-skeletons")
+SKELETONS = Path(os.environ.get("HUB_SKELETONS", "hub-skeletons"))  # configurations and vocabularies as the hub has them
 
 
 def configuration(path, **changes):

@@ -17,7 +17,7 @@ from .weights import FOLD
 
 PARITY = Path(__file__).parent.parent
 FIXTURES, TOKENIZERS = PARITY / "fixtures", PARITY / "tokenizers"
-OPTIMUM = os.environ.get("OPTIMUM_PYTHON", "/root/ediffi/venv-optimum/bin/python")
+OPTIMUM = os.environ.get("OPTIMUM_PYTHON", "venv-optimum/bin/python")
 SHARED = {"vocab.json": "clip", "merges.txt": "clip", "tokenizer.json": "t5", "spiece.model": "t5"}
 PIECES = {"if-stage1", "if-stage2", "pixart"}  # their hub repositories have spiece.model and no tokenizer.json
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { decodePng, encodePng, readPngText } from '../index.js';
 import { embeddedFolder } from '../testing/embedded.js';
+import { fixtureFolder } from '../testing/parity.js';
 import { detectPreview, previewKinds, render } from './preview.js';
 import { Progress, progressLine } from './progress.js';
 import { run } from './run.js';
@@ -68,6 +69,7 @@ describe('help and usage', () => {
     [['paint', 'a cat', '--image', '/nowhere/x.png'], /--image: cannot read \/nowhere\/x.png \(ENOENT\)/],
     [['paint', 'a cat', '--size', 'big'], /--size: expected WIDTHxHEIGHT/],
     [['paint', 'a cat', '--preview', 'ascii'], /--preview: expected one of/],
+    [['paint', 'a cat', '--out', '/nowhere/at/all/x.png'], /--out: there is no folder \/nowhere\/at\/all — make it first/],
     [['paint', 'a cat', '--server', 'gpu-box'], /server: expected a URL such as http/],
     [['serve', '--port', 'any'], /--port: expected a number, got "any"/],
     [['evaluate', 'some-folder'], /evaluate: give a folder of PNG files and --against another one/],
@@ -80,6 +82,11 @@ describe('help and usage', () => {
     expect(err).toMatch(message);
     expect({ code, out }).toEqual({ code: 2, out: '' });
     expect(err.trimEnd().split('\n').length).toBeLessThanOrEqual(2); // commander adds a "did you mean"
+  });
+
+  it('--sr-steps without a super-resolution stage is code 2 and one line', async () => {
+    const model = await fixtureFolder('sd15', join(folder, 'sd15'));
+    expect(await ediffi(['paint', 'a cat', '--sr-steps', '2', '--model', model])).toEqual({ code: 2, out: '', err: 'ediffi: --sr-steps: this model has no super-resolution stage — leave it out\n' });
   });
 
   it('a missing model is code 3 and one line', async () => {
@@ -102,6 +109,12 @@ describe('painting', () => {
     const png = new Uint8Array(readFileSync(out));
     expect(decodePng(png).width).toBe(256);
     expect(readPngText(png)).toMatchObject({ prompt: 'a red aple', seed: '7', plan: expect.stringContaining('base: high') });
+  });
+
+  it('shows every step of a solver that inserts some, on a terminal', async () => {
+    let text = '';
+    const code = await run(['paint', 'a cat', '--solver', 'restart', '--steps', '3', '--seed', '1', '--no-upscale', '--out', join(folder, 'e.png'), ...model], { out: { write: () => true }, err: { isTTY: true, write: (part: string) => (text += part) }, env: {} });
+    expect({ code, text }).toEqual({ code: 0, text: expect.stringMatching(/█{24} {2}15\/15 /) });
   });
 
   it('takes canvas, colours, style, image and the rest', async () => {
@@ -170,6 +183,7 @@ describe('terminal', () => {
 
   it('shows progress with σ and expert, and takes it back', async () => {
     const step = { stage: 'base', expert: 'high', index: 11, count: 33, sigma: 4.2123, sigmaNext: 3, x: zeros([1]), preview: () => Promise.resolve(picture) };
+    expect(progressLine({ ...step, index: 40 })).toMatch(/^█{24} {2}41\/33 /);
     expect(progressLine(step)).toBe('█████████░░░░░░░░░░░░░░░  12/33  base · high  σ 4.21');
     let text = '';
     const progress = new Progress({ isTTY: true, write: (part) => (text += part) }, 'none');

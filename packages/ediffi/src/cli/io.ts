@@ -1,5 +1,6 @@
 import { EdiffiError, hasCode } from '@ediffi/core';
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 /** Where the command line reads and writes, so that tests can stand in for a terminal. */
 export interface Terminal {
@@ -41,6 +42,12 @@ export async function readInput(path: string, option: string): Promise<Uint8Arra
   } catch (cause) {
     throw new UsageError(`${option}: cannot read ${path} (${(cause as NodeJS.ErrnoException).code ?? 'unknown reason'})`, { cause });
   }
+}
+
+/** Refuses a file that could not be written, before there is anything to write: rejects with UsageError unless its folder exists. */
+export async function checkFolder(path: string, option: string): Promise<void> {
+  const folder = dirname(path);
+  if (!(await stat(folder).catch(() => undefined))?.isDirectory()) throw new UsageError(`${option}: there is no folder ${folder} — make it first`);
 }
 
 /** A number typed on the command line. Throws UsageError. */

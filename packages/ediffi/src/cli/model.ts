@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { remote } from '@ediffi/backends/remote';
 import { loadEdiffi, Pipeline } from '../index.js';
 import { numberOption, UsageError, type Io } from './io.js';
+import { loraOption, type LoraArguments } from './loras.js';
 
 /** Which model, and how it is opened, as typed. */
-export interface ModelArguments {
+export interface ModelArguments extends LoraArguments {
   readonly model?: string;
   readonly refiner?: string;
   readonly cut?: string;
@@ -35,6 +36,7 @@ export async function modelOf(typed: ModelArguments, io: Io): Promise<Pipeline> 
     ...(typed.resident !== undefined && { resident: numberOption(typed.resident, '--resident') }),
     ...(typed.server !== undefined && { backend: serverOf(typed.server, io) }),
     ...(io.signal && { signal: io.signal }),
+    ...(await loraOption(typed)),
   };
   if (model !== undefined && !(await isOwnModel(model))) return Pipeline.open(model, { ...common, ...(refiner !== undefined && { refiner }), ...(typed.cut !== undefined && { cut: numberOption(typed.cut, '--cut') }), ...(typed.controlnet && { controlnets: typed.controlnet }), ...(typed.offline && { offline: true }), ...(typed.weights && { prompts: { weights: true } }), ...(typed.clipSkip !== undefined && { clipSkip: numberOption(typed.clipSkip, '--clip-skip') }) });
   for (const [name, value] of Object.entries({ refiner, cut: typed.cut, weights: typed.weights, 'clip-skip': typed.clipSkip, controlnet: typed.controlnet })) if (value !== undefined) throw new UsageError(`--${name}: only with a --model of diffusers' layout`);

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerateOptions } from '../index.js';
 import { writeAttention } from './attention.js';
-import { numberOption, readInput, UsageError, type Io } from './io.js';
+import { checkFolder, numberOption, readInput, UsageError, type Io } from './io.js';
 import { modelOf, type ModelArguments } from './model.js';
 import { previewKind, render } from './preview.js';
 import { Progress } from './progress.js';
@@ -46,8 +46,10 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
   const srSteps = typed.srSteps === undefined ? undefined : numberOption(typed.srSteps, '--sr-steps');
   const count = typed.count === undefined ? 1 : numberOption(typed.count, '--count');
   const kind = previewKind(typed.preview, io.err, io.env);
+  await checkFolder(typed.out, '--out');
   const ediffi = await modelOf(typed, io);
   try {
+    if (srSteps !== undefined && !ediffi.parts.upsamplers?.length) throw new UsageError('--sr-steps: this model has no super-resolution stage — leave it out');
     const stages = Object.fromEntries((ediffi.parts.upsamplers ?? []).map(({ name }) => [name, { steps: srSteps! }]));
     const options = { ...typedOptions, ...(srSteps !== undefined && { stages }) };
     const plan = await ediffi.plan(prompt, options);

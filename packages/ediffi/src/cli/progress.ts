@@ -4,7 +4,7 @@ import { render, type PreviewKind } from './preview.js';
 
 /** `████░░░░  12/33  base · high  σ 4.21`. */
 export function progressLine(step: Pick<GenerationStep, 'stage' | 'expert' | 'index' | 'count' | 'sigma'>, width = 24): string {
-  const done = Math.round(((step.index + 1) / step.count) * width);
+  const done = Math.min(width, Math.round(((step.index + 1) / step.count) * width));
   const who = step.stage === step.expert ? step.stage : `${step.stage} · ${step.expert}`;
   const place = `${step.index + 1}/${step.count}`.padStart(2 * String(step.count).length + 1);
   return `${'█'.repeat(done)}${'░'.repeat(width - done)}  ${place}  ${who}  σ ${step.sigma.toPrecision(3)}`;

@@ -76,6 +76,8 @@ function program(io: Io): Command {
     .option('--refiner <folder>', 'a second model that takes over at low noise, such as SDXL\'s refiner')
     .option('--cut <share>', 'where it takes over: share of the timesteps done before, 0.8 by default')
     .option('--controlnet <folder>', 'a ControlNet for a --model whose UNet takes residuals; again for more', several)
+    .option('--lora <file>', 'a LoRA (.safetensors) for the whole model, or EXPERT=FILE for one expert or text encoder; again for more …', several)
+    .option('--lora-weight <w>', '… how much of it, 1 by default', several)
     .option('--resident <n>', 'how many experts may be in memory at once')
     .option('--server <url>', 'run the networks there (`ediffi serve`, KServe, Triton); $EDIFFI_TOKEN is its token')
     .option('--offline', 'take hub models from the cache only')

@@ -1,4 +1,4 @@
-import { cast, float32, floats, ModelError, NonFiniteError, ShapeError, shapeText, type HostTensor, type Session } from '@ediffi/core';
+import { cast, float32, floats, ModelError, NonFiniteError, ShapeError, shapeText, type Abort, type HostTensor, type Session } from '@ediffi/core';
 import type { Autoencoder } from '../stage.js';
 import { tiled, type Tiling } from './tiles.js';
 
@@ -18,25 +18,25 @@ export interface AutoencoderParts {
 
 /** Pictures ↔ latents by two graphs. Rejects with NonFiniteError for latents or pictures that are no numbers. */
 export function graphAutoencoder({ decoder, encoder, channels, factor, scale, shift, tiling, dispose }: AutoencoderParts): Autoencoder {
-  const run = async (session: Session, x: HostTensor): Promise<HostTensor> => {
+  const run = async (session: Session, x: HostTensor, call: { readonly signal?: Abort }): Promise<HostTensor> => {
     const [input, output] = [session.inputs[0], session.outputs[0]];
     if (!input || !output) throw new ModelError(`${session.name}: the graph takes or gives nothing`, session.name);
-    const answer = (await session.run({ [input.name]: await cast(x, input.dtype) }))[output.name]!;
+    const answer = (await session.run({ [input.name]: await cast(x, input.dtype) }, call))[output.name]!;
     const host = (await (await cast(answer, 'float32')).toHost()) as HostTensor;
     answer.dispose();
     if (!host.data.every(Number.isFinite)) throw new NonFiniteError(session.name, 0, 'half precision overflows in many autoencoders: load this one in fp32');
     return host;
   };
   return {
-    async decode(latents) {
+    async decode(latents, { signal } = {}) {
       const inside = float32(latents.data.map((v) => v / scale + shift), latents.shape);
       const session = await decoder();
-      return tiled(inside, (x) => run(session, x), { ...tiling, ratio: factor, channels: 3 });
+      return tiled(inside, (x) => run(session, x, signal ? { signal } : {}), { ...tiling, ratio: factor, channels: 3 });
     },
-    async encode(pictures, noise) {
+    async encode(pictures, { noise, signal } = {}) {
       if (!encoder) throw new ModelError('vae_encoder: the model has none, so no picture can be given — export the model with its encoder', 'vae_encoder/model.onnx');
       const session = await encoder();
-      const answers = await tiled(pictures, (x) => run(session, x), { ...tiling, ratio: 1 / factor });
+      const answers = await tiled(pictures, (x) => run(session, x, signal ? { signal } : {}), { ...tiling, ratio: 1 / factor });
       const given = answers.shape[1];
       if (given !== channels && given !== 2 * channels) throw new ShapeError(`${session.name} output`, `${channels} channels, or ${2 * channels} with log-variances`, shapeText(answers.shape));
       const [batch = 1, , h = 1, w = 1] = answers.shape;

@@ -3,7 +3,8 @@
  * In σ: the last σ below σ(c), because intervals are (σ_min, σ_max] and t = c belongs to the first.
  */
 import { finiteNumber, OptionError } from '@ediffi/core';
-import { vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
+import type { SchedulerConfig } from '@ediffi/sampler';
+import { trainedSchedule } from './schedule.js';
 
 /** A share of the training timesteps, over 0 and under 1, or an EDM-like σ. */
 export type ExpertCut = number | { readonly sigma: number };
@@ -12,11 +13,10 @@ export type ExpertCut = number | { readonly sigma: number };
 export function cutAt(cut: ExpertCut, config: SchedulerConfig): number {
   if (typeof cut === 'object') return finiteNumber('cut σ', cut.sigma, Number.MIN_VALUE);
   if (!(cut > 0 && cut < 1)) throw new OptionError('cut', cut, 'a share of the timesteps over 0 and under 1, or { sigma }');
-  const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
-  const total = number('num_train_timesteps', 1000);
+  const total = Number(config['num_train_timesteps'] ?? 1000);
   const at = Math.round(total - cut * total);
   const just = 1 - 1e-6; // as far below as no two timesteps are apart
   if (String(config['_class_name']).startsWith('FlowMatch') || config['use_flow_sigmas'] === true) return (at / total / Math.max(1 - at / total, 1e-6)) * just;
-  const schedule = vpSchedule({ kind: String(config['beta_schedule'] ?? 'linear') as BetaKind, steps: total, start: number('beta_start', 1e-4), end: number('beta_end', 0.02), ...(config['rescale_betas_zero_snr'] === true && { zeroTerminalSnr: true, lastAlpha: 2 ** -24 }) });
-  return schedule.sigmas[Math.min(at, total - 1)]! * just;
+  const { sigmas } = trainedSchedule(config);
+  return sigmas[Math.min(at, sigmas.length - 1)]! * just;
 }

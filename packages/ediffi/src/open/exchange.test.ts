@@ -36,8 +36,7 @@ describe('an expert of an opened model, exchanged', () => {
   it('works in its range of noise only, under guidance, solvers by name and regions', async () => {
     const pipeline = await open('sdxl', { refiner: fixture('sdxl-refiner'), cut: 0.5 });
     const calls: number[] = [];
-    const grey: Denoiser = { sigmaMin: 0, sigmaMax: Infinity, alpha: () => 1, denoise: async (x, sigma) => (calls.push(sigma), lincomb([0, x])), dispose: async () => undefined };
-    const variant = pipeline.with({ experts: { refiner: grey } });
+    const variant = pipeline.with({ experts: { refiner: { denoise: async (x, sigma) => (calls.push(sigma), lincomb([0, x])) } } });
     const steps: string[] = [];
     for await (const { expert } of variant.stream(prompt, settings)) steps.push(expert);
     expect(new Set(steps)).toEqual(new Set(['base', 'refiner']));

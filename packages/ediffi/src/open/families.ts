@@ -15,8 +15,8 @@ export interface Family {
   readonly plan: TextPlan;
   readonly steps: number;
   readonly guidance: number;
-  /** How strength becomes a first step: n − ⌊n·s⌋ ('kept'), or ⌊n − n·s⌋ ('left'). */
-  readonly strength: 'kept' | 'left';
+  /** How strength becomes a first step: n − ⌊n·s⌋ ('kept'), or ⌊n − n·s⌋ ('left'). 'spread': LCM's and TCD's schedulers spread all n over the first s of the timesteps that distillation trained; others as 'kept'. */
+  readonly strength: 'kept' | 'left' | 'spread';
   /** Latent pixels per token edge: the picture is a multiple of this and the autoencoder's factor. */
   readonly patch: number;
   /** The network takes packed patches. */
@@ -35,6 +35,7 @@ const clipPooled: TextPart = { ...clip, pooled: true };
 const t5 = (encoder: string, tokenizer: string, length: number): TextPart => ({ name: 't5', encoder, tokenizer, tokens: 'last', length });
 
 const stableDiffusion: Family = { title: 'Stable Diffusion', network: 'unet', texts: [clip], plan: { segments: [['clip']] }, steps: 50, guidance: 7.5, strength: 'kept', patch: 1, unsaid: 'encoded' };
+const latentConsistency: Family = { ...stableDiffusion, title: 'a latent consistency model', steps: 4, guidance: 8.5, strength: 'spread' };
 const sdxl: Family = {
   ...stableDiffusion,
   title: 'Stable Diffusion XL',
@@ -83,8 +84,8 @@ export const families: Readonly<Record<string, Family>> = {
   StableDiffusionControlNetPipeline: stableDiffusion,
   StableDiffusionControlNetImg2ImgPipeline: stableDiffusion,
   StableDiffusionControlNetInpaintPipeline: stableDiffusion,
-  LatentConsistencyModelPipeline: { ...stableDiffusion, title: 'a latent consistency model', steps: 4, guidance: 8.5 },
-  LatentConsistencyModelImg2ImgPipeline: { ...stableDiffusion, title: 'a latent consistency model', steps: 4, guidance: 8.5 },
+  LatentConsistencyModelPipeline: latentConsistency,
+  LatentConsistencyModelImg2ImgPipeline: latentConsistency,
   StableDiffusionXLPipeline: sdxl,
   StableDiffusionXLImg2ImgPipeline: sdxl,
   StableDiffusionXLInpaintPipeline: { ...sdxl, guidance: 7.5 },

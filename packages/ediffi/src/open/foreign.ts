@@ -6,7 +6,7 @@
  *
  * (progressive distillation, arXiv 2202.00512 §4; rectified flow, arXiv 2209.03003)
  */
-import { CapabilityError, lincomb, type Conditioning, type Denoiser, type Expert, type Network } from '@ediffi/core';
+import { asDenoiser, CapabilityError, lincomb, type Conditioning, type Denoiser, type DenoiserLike, type Expert, type Network } from '@ediffi/core';
 import type { SchedulerConfig } from '@ediffi/sampler';
 import { asExpert, type Told } from './network.js';
 
@@ -50,8 +50,8 @@ function rawNetwork(denoiser: Denoiser, config: SchedulerConfig): Network {
 
 /** An expert's denoiser as one that answers like the model's networks. `adapt` makes its conditioning. Throws CapabilityError for models and denoisers that do not fit. */
 export function foreignExpert(denoiser: Expert['denoiser'], config: SchedulerConfig, adapt: (condition: Conditioning) => Conditioning): () => Promise<Denoiser<Told>> {
-  const told = (made: Denoiser): Denoiser<Told> => {
-    const network = rawNetwork(made, config);
+  const told = (made: DenoiserLike): Denoiser<Told> => {
+    const network = rawNetwork(asDenoiser(made, 'expert'), config);
     return asExpert((x, noise, sigma, condition, call) => network(x, noise, sigma, adapt(condition), call));
   };
   if (typeof denoiser !== 'function') {
@@ -60,6 +60,6 @@ export function foreignExpert(denoiser: Expert['denoiser'], config: SchedulerCon
   }
   return async () => {
     const made = await denoiser();
-    return { ...told(made), dispose: () => made.dispose() };
+    return { ...told(made), dispose: async () => made.dispose?.() };
   };
 }

@@ -1,4 +1,4 @@
-import { CapabilityError, float32, floats, ModelError, NonFiniteError, OptionError } from '@ediffi/core';
+import { CapabilityError, DisposedError, float32, floats, ModelError, NonFiniteError, OptionError } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -70,6 +70,18 @@ describe('an opened model', () => {
     expect(picture.attention).toBeDefined();
   });
 
+  it('answers an abort that comes after the last step, before the autoencoder works', async () => {
+    const pipeline = await open({});
+    const controller = new AbortController();
+    const painting = pipeline.stream(prompt, { seed: 1, width: 64, height: 64, steps: 2, signal: controller.signal });
+    const watched = (async () => {
+      for await (const { index, count } of painting) if (index === count - 1) controller.abort(new Error('enough'));
+    })();
+    await expect(watched).rejects.toThrow('enough');
+    await expect(painting.finish()).rejects.toThrow('enough');
+    await pipeline.dispose();
+  });
+
   it('tells which expert paints before it runs; one resident expert paints the same', async () => {
     const options = { refiner: fixture('sdxl-refiner'), backend } as const;
     const [both, one] = [await Pipeline.open(fixture('sdxl'), options), await Pipeline.open(fixture('sdxl'), { ...options, resident: 1 })];
@@ -79,6 +91,29 @@ describe('an opened model', () => {
     const [a, b] = [await both.generate(prompt, call), await one.generate(prompt, call)];
     expect([...a.tensor.data]).toEqual([...b.tensor.data]);
     await Promise.all([both.dispose(), one.dispose()]);
+  });
+
+  it('paints and is timed without any text, where the network is told which tokens are padding too', async () => {
+    const pipeline = await Pipeline.open(fixture('pixart'), { backend });
+    expect(await pipeline.describe()).toMatch(/transformer .* \d+ ms/);
+    expect((await pipeline.generate(prompt, { seed: 1, steps: 2, encoders: [] })).tensor.data.every(Number.isFinite)).toBe(true);
+    await pipeline.dispose();
+  });
+
+  it('a latent consistency model runs all its steps on a given picture', async () => {
+    const pipeline = await Pipeline.open(fixture('lcm'), { backend });
+    const image = { width: 64, height: 64, data: new Uint8Array(3 * 64 * 64).fill(99) };
+    expect(await pipeline.plan(prompt, { seed: 1, width: 64, height: 64, image, strength: 0.6 })).toEqual([{ stage: 'base', experts: [{ name: 'unet', calls: 4 }] }]);
+    await pipeline.dispose();
+  });
+
+  it('loads nothing more once it is disposed, also on the caller’s backend', async () => {
+    let loads = 0;
+    const pipeline = await Pipeline.open(fixture('sd15'), { backend: { ...backend, load: (...call) => (loads++, backend.load(...call)) } });
+    await pipeline.dispose();
+    const paint = { regions: [{ phrase: 'a lighthouse', mask: float32([1, 0], [1, 2]) }] };
+    for (const options of [{}, { paint }]) await expect(pipeline.generate(prompt, { seed: 1, width: 64, height: 64, steps: 2, ...options })).rejects.toThrow(DisposedError);
+    expect(loads).toBe(0);
   });
 
   it('shows previews and latents at every step, and stops when left', async () => {

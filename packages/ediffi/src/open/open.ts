@@ -1,8 +1,9 @@
-import { CapabilityError, ExpertEnsemble, integer, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation, type PromptEncoder } from '@ediffi/core';
+import { CapabilityError, DisposedError, ExpertEnsemble, ModelError, OptionError, type Abort, type Backend, type Conditioning, type Expert, type Instrumentation } from '@ediffi/core';
 import { createBackend } from '@ediffi/backends/auto';
 import { graphOutline, withoutLayers, type GraphOutline } from '@ediffi/backends/outline';
 import type { ReadingOptions } from '@ediffi/encoders';
 import type { SchedulerConfig } from '@ediffi/sampler';
+import type { ExpertLoras } from '../loras.js';
 import type { PipelineParts } from '../parts.js';
 import { SharedLoads } from '../shared-loads.js';
 import { filesOf, graphSource, type FilesSource, type HubOptions, type ModelFiles } from '../sources/index.js';
@@ -15,13 +16,16 @@ import { families, type Family } from './families.js';
 import { foreignExpert } from './foreign.js';
 import { framingOf, ownInputs } from './framing.js';
 import { openImagePrompt } from './image-prompt.js';
-import { lazyEncoder, type Disposable } from './lazy.js';
+import { key } from './graph-key.js';
+import type { Disposable } from './lazy.js';
 import { numberOf, readIndex, readJson, type Config, type ModelIndex } from './model-index.js';
+import { loraTargets, mergedGraphs, type MergedGraphs } from './model-loras.js';
 import { asExpert, checkFace, ensembleNetwork, graphNames, graphNetwork, textLength, type Told } from './network.js';
+import { openTexts } from './open-texts.js';
 import { plainDenoiser, scheduling } from './schedule.js';
 import { sitesOf } from './sites.js';
 import { slicesOf, withSlices } from './slices.js';
-import { adapted, encoderOf, joinTexts, tokenizerOf, type TextPart, type TextPlan, type TextWidths } from './texts.js';
+import { adapted, joinTexts, type TextPlan, type TextWidths } from './texts.js';
 import { checkTiling, type Tiling } from './tiles.js';
 import { factorOf, latentChannels, openAutoencoder, vaeParameters } from './vae.js';
 
@@ -50,6 +54,11 @@ export interface OpenOptions extends HubOptions {
   readonly prompts?: ReadingOptions;
   /** How many of CLIP's last layers to leave out besides those that the family leaves out, for positive and negative prompts: A1111's "clip skip" n is n − 1. Default 0. */
   readonly clipSkip?: number;
+  /**
+   * LoRAs merged into the graphs as they are loaded (arXiv 2106.09685). A plain list goes into the model's own networks and text encoders, each taking the layers that are for it (not into a refiner);
+   * or by name: an expert's, or a text encoder's folder (`{ base: […], refiner: […], text_encoder: […] }`). Default: none.
+   */
+  readonly loras?: ExpertLoras;
   /** Guidance per expert, by name. */
   readonly guidance?: Readonly<Record<string, number>>;
   /** In place of the model's own scheduler. */
@@ -89,9 +98,14 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
   if (family.title !== 'DeepFloyd IF' && above.length) throw new CapabilityError('upsamplers', `${family.title} has no stages that enlarge; they are DeepFloyd IF's`);
   const given = await Promise.all((options.controlnets ?? []).map(async (from, i) => ({ files: await filesOf(from, options), folder: '', model: `control${i}` })));
   const models = new Map<string, ModelFiles>([['model', index.files], ...(second ? [['refiner', second.files] as const] : []), ...given.map(({ model, files }) => [model, files] as const), ...above.map(({ files }, i) => [`sr${i + 1}`, files] as const)]);
-  const sourceOf = (key: string): ReturnType<typeof graphSource> => {
-    const [model = '', file = '', skipped] = key.split('\u0000');
-    const source = graphSource(models.get(model)!, file);
+  let merged: MergedGraphs | undefined;
+  let disposed = false;
+  owned.push({ dispose: async () => void (disposed = true) });
+  const sourceOf = (graph: string): ReturnType<typeof graphSource> => {
+    if (disposed) throw new DisposedError(index.files.location); // a backend of the caller's would load it
+    const [model = '', file = '', skipped] = graph.split('\u0000');
+    const changed = merged?.sources.get(key(model, file));
+    const source = changed ? Promise.resolve(changed) : graphSource(models.get(model)!, file);
     return skipped === undefined ? source : source.then((whole) => withoutLayers(whole, Number(skipped)));
   };
   const loads = new SharedLoads(sourceOf, backend, options.threads);
@@ -100,6 +114,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
     const texts = await openTexts(index, second, withLengths(family, options.lengths), loads, own, () => reading, options.clipSkip);
     const networks = await openNetworks(index, second, family, texts.widths);
     const ofModel = (file: string): string => key('model', file);
+    merged = await mergedGraphs(options.loras, loraTargets(networks, texts.graphs, index), sourceOf);
     const controls = await openControls(networks, [...ownControls(index, ofModel), ...given.map(({ files, folder, model }): ControlSource => ({ files, folder, key: key(model, 'model.onnx') }))], loads);
     const reading = readingOf(networks, options.prompts, controls?.fixedTexts);
     if (given.length > 0 && (!controls || controls.slots.some(({ folded }) => folded))) throw new CapabilityError('control', `${index.files.location}: no network takes residuals as inputs, so that ControlNets cannot be added — export the UNet with inputs for them`);
@@ -113,7 +128,7 @@ export async function openParts(source: FilesSource, options: OpenOptions = {}):
       upsamplers.push(await enlargingStage(from, name, stage, i === 0 ? base.size : base.size * upsamplers.reduce((factor, s) => factor * s.factor, 1)));
     }
     const autoencoder = base.latents && own(await openAutoencoder(index, base, loads, ofModel, options.tiling));
-    const parts: PipelineParts = { encoders: texts.encoders, base, device: backend.device, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...controls?.parameters, ...(imagePrompt?.parameters !== undefined && { image_encoder: imagePrompt.parameters }), ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline } };
+    const parts: PipelineParts = { encoders: texts.encoders, base, device: backend.device, ...(upsamplers.length > 0 && { upsamplers }), unsaid: unsaidOf(index, family), ...(autoencoder && { autoencoder }), components: { ...texts.parameters, ...controls?.parameters, ...(imagePrompt?.parameters !== undefined && { image_encoder: imagePrompt.parameters }), ...(base.latents && (await vaeParameters(index))) }, versions: { [family.title]: index.pipeline, ...merged.said } };
     return { parts, owned };
   } catch (error) {
     await Promise.all(owned.map((part) => part.dispose()));
@@ -126,8 +141,6 @@ function withLengths(family: Family, lengths: OpenOptions['lengths'] = {}): Fami
   if (unknown !== undefined) throw new OptionError('lengths', unknown, `some of ${family.texts.map((part) => part.name).join(', ')}`);
   return { ...family, texts: family.texts.map((part) => (lengths[part.name] === undefined ? part : { ...part, length: lengths[part.name]! })) };
 }
-
-const key = (model: string, file: string): string => `${model}\u0000${file}`;
 
 function unsaidOf({ config }: ModelIndex, family: Family): Family['unsaid'] {
   return family.unsaid === 'zeros-if-missing' && config['force_zeros_for_empty_prompt'] === false ? 'encoded' : family.unsaid;
@@ -142,48 +155,6 @@ function readingOf(networks: readonly NetworkPart[], asked: ReadingOptions = {},
   if (asked.long === true && fixed.length > 0) throw new CapabilityError('long prompts', `the network takes a fixed number of text columns (${fixed.join(', ')}) — export it with a dynamic sequence length, or open it without prompts.long`);
   return { ...asked, long: asked.long ?? fixed.length === 0 };
 }
-
-/** The text encoders that the model has; graphs load when they are first needed. Rejects with ModelError for a missing one that the family needs. */
-async function openTexts(index: ModelIndex, second: ModelIndex | undefined, family: Family, loads: SharedLoads, own: <T extends Disposable>(part: T) => T, reading: () => ReadingOptions, clipSkip = 0): Promise<{ encoders: Record<string, PromptEncoder>; widths: Omit<TextWidths, 'width'>; parameters: Record<string, number> }> {
-  integer('clipSkip', clipSkip, 0, 64);
-  const isRead = ({ name }: TextPart, { model_type: kind }: Config): boolean => String(kind).startsWith('clip') && family.plan.segments.flat().includes(name);
-  let clips = 0;
-  const parameters: Record<string, number> = {};
-  const encoders: Record<string, PromptEncoder> = {};
-  const [tokens, pooled, lengths]: [Record<string, number>, Record<string, number>, Record<string, number>] = [{}, {}, {}];
-  for (const part of family.texts) {
-    const [model, from] = index.has(part.encoder) ? ['model', index] : second?.has(part.encoder) ? ['refiner', second] : ['', undefined];
-    lengths[part.name] = part.length ?? 77;
-    if (!from) {
-      if (part.optional || isRefinerText(part, index)) continue;
-      throw new ModelError(`${index.files.location}: ${family.title} needs ${part.encoder}/, which is missing — export or download the whole model`, part.encoder);
-    }
-    const config = await readJson(from.files, `${part.encoder}/config.json`);
-    const tokenizer = await tokenizerOf(from.files, part.tokenizer);
-    const length = part.length ?? tokenizer.length ?? 77;
-    const file = `${part.encoder}/model.onnx`;
-    const outline = await graphOutline(await graphSource(from.files, file));
-    const width = Number(config['hidden_size'] ?? config['d_model']);
-    const said = outline.outputs.find((output) => output.name === 'last_hidden_state')?.shape.at(-1);
-    if (typeof said === 'number' && said > 0 && said !== width) throw new ModelError(`${file}: its tokens are ${said} wide in the graph, but ${width} by config.json — the files are of different models`, file);
-    tokens[part.name] = width;
-    parameters[part.encoder] = outline.parameters;
-    const projected = outline.outputs.some((output) => output.name === 'text_embeds');
-    pooled[part.name] = projected ? Number(config['projection_dim'] ?? width) : width;
-    lengths[part.name] = length;
-    const clip = isRead(part, config);
-    clips += Number(clip);
-    const skip = clip ? clipSkip : 0;
-    const graph = key(model, file) + (skip > 0 && part.tokens === 'last' ? `\u0000${skip}` : '');
-    encoders[part.name] = own(lazyEncoder(part.name, width, length, async () => encoderOf(part, await loads.session(graph), tokenizer, { length, pooledWidth: pooled[part.name]!, skip, ...reading(), ...(!clip && { long: false }) })));
-  }
-  if (clipSkip > 0 && clips === 0) throw new CapabilityError('clip skip', `${family.title} reads no tokens of CLIP, so that there are no layers to skip — leave out clipSkip`);
-  if (Object.keys(encoders).length === 0) throw new ModelError(`${index.files.location}: it has no text encoder`, 'text_encoder');
-  return { encoders, widths: { tokens, pooled, lengths }, parameters };
-}
-
-/** SDXL's refiner reads the second encoder only. */
-const isRefinerText = (part: TextPart, index: ModelIndex): boolean => part.name === 'clip' && index.pipeline.startsWith('StableDiffusionXL') && index.has('text_encoder_2');
 
 /** The networks, from high noise to low. */
 async function openNetworks(index: ModelIndex, second: ModelIndex | undefined, family: Family, widths: Omit<TextWidths, 'width'>): Promise<NetworkPart[]> {

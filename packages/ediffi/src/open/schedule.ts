@@ -1,6 +1,6 @@
 /* A hub scheduler over a stage's raw network, and the same network for solvers and grids chosen by name. */
 import { CapabilityError, epsilon, float32, flow, guidedNetwork, velocity, type Denoiser, type ExpertEnsemble, type HostTensor, type Instrumentation, type Network, type Tensor } from '@ediffi/core';
-import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig } from '@ediffi/sampler';
+import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig, type VpSchedule } from '@ediffi/sampler';
 import type { Guide, ScheduleChoice, Scheduled } from '../stage.js';
 import type { Family } from './families.js';
 import { flows } from './foreign.js';
@@ -20,8 +20,9 @@ export interface ScheduleParts {
 export function scheduling({ family, config: own, ensemble, network, factor }: ScheduleParts): (choice: ScheduleChoice) => Scheduled {
   return ({ steps, width, height, share, scheduler }) => {
     const config = scheduler ?? own;
-    const begin = family.strength === 'kept' ? steps - Math.trunc(steps * share + 1e-9) : Math.trunc(steps - steps * share + 1e-9);
-    const start = Math.min(begin, steps - 1);
+    const spread = family.strength === 'spread' && ['LCMScheduler', 'TCDScheduler'].includes(String(config['_class_name']));
+    const begin = family.strength === 'left' ? Math.trunc(steps - steps * share) : steps - Math.trunc(steps * share); // rounded as Python's int() does
+    const start = spread ? 0 : Math.min(begin, steps - 1);
     const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
     const tokens = (width / factor / family.patch) * (height / factor / family.patch);
     const dynamic = config['use_dynamic_shifting'] === true;
@@ -30,9 +31,10 @@ export function scheduling({ family, config: own, ensemble, network, factor }: S
     const recipe = fromDiffusers(config, {
       steps,
       ...(config['variance_type'] === 'learned_range' && { variance: () => learned.latest ?? float32([0], [1]) }),
+      ...(spread && { strength: share }),
       ...(start > 0 && { start }),
       ...(mu !== undefined && { mu }),
-      ...(family.ownSigmas && { sigmas: Array.from({ length: steps }, (_, i) => (steps === 1 ? 1 : 1 + (i * (1 / steps - 1)) / (steps - 1))) }),
+      ...(family.ownSigmas && takesSigmas(config) && { sigmas: Array.from({ length: steps }, (_, i) => (steps === 1 ? 1 : 1 + (i * (1 / steps - 1)) / (steps - 1))) }),
     });
     const edm = (sigma: number): number => sigma / Math.max(recipe.alpha(sigma), 1e-6);
     return {
@@ -48,6 +50,22 @@ export function scheduling({ family, config: own, ensemble, network, factor }: S
   };
 }
 
+/** Whether a flow scheduler is handed the family's σ: diffusers leaves them out where `use_flow_sigmas` makes them, and Heun's scheduler takes none. */
+const takesSigmas = (config: SchedulerConfig): boolean => config['use_flow_sigmas'] !== true && config['_class_name'] !== 'FlowMatchHeunDiscreteScheduler';
+
+/** The schedule that a model with ε or v prediction was trained on. */
+export function trainedSchedule(config: SchedulerConfig): VpSchedule {
+  const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
+  return vpSchedule({
+    kind: String(config['beta_schedule'] ?? 'linear') as BetaKind,
+    steps: number('num_train_timesteps', 1000),
+    start: number('beta_start', 1e-4),
+    end: number('beta_end', 0.02),
+    ...(Array.isArray(config['trained_betas']) && { betas: config['trained_betas'] as number[] }),
+    ...(config['rescale_betas_zero_snr'] === true && { zeroTerminalSnr: true, lastAlpha: 2 ** -24 }),
+  });
+}
+
 /** The network in this library's own terms: VE form for ε and v, σ in 0…1 for flow. */
 export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<Told>, network: Network): Denoiser {
   const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
@@ -56,17 +74,9 @@ export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<
     return withExperts(flow(network, schedule), ensemble, (sigma) => sigma / Math.max(1 - sigma, 1e-6), (sigma) => (sigma === Infinity ? 1 : sigma / (1 + sigma)));
   }
   const prediction = String(config['prediction_type'] ?? 'epsilon');
-  const schedule = vpSchedule({
-    kind: String(config['beta_schedule'] ?? 'linear') as BetaKind,
-    steps: number('num_train_timesteps', 1000),
-    start: number('beta_start', 1e-4),
-    end: number('beta_end', 0.02),
-    ...(Array.isArray(config['trained_betas']) && { betas: config['trained_betas'] as number[] }),
-    ...(config['rescale_betas_zero_snr'] === true && { zeroTerminalSnr: true, lastAlpha: 2 ** -24 }),
-  });
   const wrap = { epsilon, v_prediction: velocity }[prediction];
   if (!wrap) throw new CapabilityError('prediction_type', `prediction_type ${prediction} is read by diffusers' schedulers only — leave solver and grid out, and set scheduler instead`);
-  return withExperts(wrap(network, schedule), ensemble, (sigma) => sigma, (sigma) => sigma);
+  return withExperts(wrap(network, trainedSchedule(config)), ensemble, (sigma) => sigma, (sigma) => sigma);
 }
 
 /** A denoiser that names the expert at work, for plans and steps; `own` and `edm` turn EDM-like σ into its own and back. */

@@ -76,11 +76,10 @@ export interface TextWidths {
   readonly width: number;
 }
 
-/** The encoders' embeddings as the one that the network reads, under the name 'text'. */
+/** The encoders' embeddings as the one that the network reads, under the name 'text'; absent ones are zeros, also where all are. */
 export function joinTexts(plan: TextPlan, widths: TextWidths): (condition: Conditioning) => Promise<Conditioning> {
   return async (condition) => {
     const { embeddings } = condition;
-    if (Object.keys(embeddings).length === 0) return condition;
     const rows = Math.max(1, ...Object.values(embeddings).map(({ tokens }) => tokens.shape[0] ?? 1));
     const named = (encoder: string, _: number, beside: readonly string[]): { encoder: string; embedding: PromptEmbedding } => {
       const length = Math.max(widths.lengths[encoder] ?? 77, ...beside.map((name) => embeddings[name]?.length ?? 0));

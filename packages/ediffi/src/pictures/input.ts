@@ -1,19 +1,23 @@
-import { float32, fromNdarray, resizePlanes, ShapeError, shapeText, type HostTensor } from '@ediffi/core';
+import { float32, fromNdarray, OptionError, resizePlanes, ShapeError, shapeText, type HostTensor } from '@ediffi/core';
 import type { NdArray } from 'ndarray';
 import { decodePng, type Picture } from './png.js';
 
 /** Ways to hand over a picture: PNG bytes, RGB(A) pixels (ImageData fits), a tensor `[3, H, W]` in −1…1, or an ndarray `[H, W, 3 or 4]` of 0–255. */
 export type PictureInput = Uint8Array | Picture | HostTensor | NdArray;
 
-const isTensor = (input: object): input is HostTensor => 'dtype' in input && 'toHost' in input;
+const isTensor = (input: unknown): input is HostTensor => typeof input === 'object' && input !== null && 'dtype' in input && 'toHost' in input;
+const FORMS = 'PNG bytes, { width, height, data }, a tensor [3, H, W] or an ndarray';
+
 const isNdarray = (input: object): input is NdArray => 'stride' in input && 'offset' in input;
 
-/** Any picture as RGBA pixels. Throws PictureError for an unreadable PNG, ShapeError for contradictory sizes. */
+/** Any picture as RGBA pixels. Throws OptionError for what is no picture, PictureError for an unreadable PNG, ShapeError for contradictory sizes. */
 export function rgbaOf(input: PictureInput, what: string): Picture {
+  if (typeof input !== 'object' || input === null) throw new OptionError(what, input, typeof input === 'string' ? 'the picture, not where it is: read the file first and give its bytes' : FORMS);
   if (input instanceof Uint8Array) return decodePng(input, what);
   if (isNdarray(input)) return rgbaOfNdarray(input, what);
   if (isTensor(input)) return pictureOf(chw(input, what));
   const { width, height, data } = input;
+  if (typeof data?.length !== 'number') throw new OptionError(what, `{ ${Object.keys(input).join(', ')} }`, FORMS);
   const channels = data.length / (width * height);
   if (!(width > 0 && height > 0) || (channels !== 3 && channels !== 4)) throw new ShapeError(what, 'width × height × 3 or 4 bytes, none of them zero', `${width} × ${height} with ${data.length} bytes`);
   if (channels === 4) return { width, height, data };
@@ -24,7 +28,7 @@ export function rgbaOf(input: PictureInput, what: string): Picture {
 
 /** Any picture as a tensor `[1, 3, H, W]` in −1…1; transparent parts become white. */
 export function tensorOf(input: PictureInput, what: string): HostTensor {
-  if (!(input instanceof Uint8Array) && isTensor(input)) return chw(input, what);
+  if (isTensor(input)) return chw(input, what);
   const { width, height, data } = rgbaOf(input, what);
   const size = width * height;
   const out = new Float32Array(3 * size);
@@ -53,11 +57,11 @@ export function rgbPicture(input: PictureInput, what: string): RgbPicture {
 }
 
 /** A picture that was given as a tensor, as `[1, 3, H, W]`; undefined for the other forms. */
-export const floatsOf = (input: PictureInput, what: string): HostTensor | undefined => (!(input instanceof Uint8Array) && isTensor(input) ? chw(input, what) : undefined);
+export const floatsOf = (input: PictureInput, what: string): HostTensor | undefined => (isTensor(input) ? chw(input, what) : undefined);
 
 /** A mask `[1, 1, H, W]` in 0…1 from the lightness of a picture (white: 1), or from a tensor `[H, W]`. */
 export function maskOf(input: PictureInput, what: string): HostTensor {
-  if (!(input instanceof Uint8Array) && isTensor(input) && input.shape.length === 2) {
+  if (isTensor(input) && input.shape.length === 2) {
     if (!input.data.every((v) => v >= 0 && v <= 1)) throw new ShapeError(what, 'values from 0 to 1', 'others');
     if (input.data.length === 0) throw new ShapeError(what, '[H, W] with H, W > 0', shapeText(input.shape));
     return float32(input.data, [1, 1, ...input.shape]);

@@ -1,12 +1,22 @@
-import { float32, ShapeError, view } from '@ediffi/core';
+import { float32, OptionError, ShapeError, view } from '@ediffi/core';
 import { encode } from 'fast-png';
 import ndarray from 'ndarray';
+import { deflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import type { Metadata } from '../metadata.js';
 import { GeneratedImage } from './generated-image.js';
 import { maskOf, pictureOf, resized, rgbaOf, tensorOf } from './input.js';
 import { PictureError } from './picture-error.js';
 import { decodePng, encodePng, readPngText } from './png.js';
+
+/** A PNG by its chunks, for what fast-png cannot write. */
+function chunks(width: number, height: number, depth: number, type: number, rows: readonly number[][], more: readonly [string, readonly number[]][] = [], interlaced = 0): Uint8Array {
+  const four = (n: number): number[] => [n >>> 24, (n >>> 16) & 255, (n >>> 8) & 255, n & 255];
+  const chunk = (name: string, data: readonly number[]): number[] => [...four(data.length), ...Buffer.from(name), ...data, 0, 0, 0, 0];
+  const header = chunk('IHDR', [...four(width), ...four(height), depth, type, 0, 0, interlaced]);
+  const data = chunk('IDAT', [...deflateSync(Uint8Array.from(rows.flatMap((row) => [0, ...row])))]);
+  return Uint8Array.from([137, 80, 78, 71, 13, 10, 26, 10, ...header, ...more.flatMap(([name, bytes]) => chunk(name, bytes)), ...data, ...chunk('IEND', [])]);
+}
 
 const rgba = { width: 2, height: 1, data: Uint8Array.of(255, 0, 0, 255, 0, 0, 255, 0) };
 
@@ -18,6 +28,26 @@ describe('png', () => {
     expect(one(3, Uint8Array.of(1, 2, 3))).toEqual([1, 2, 3, 255]);
     expect(one(4, Uint8Array.of(1, 2, 3, 4))).toEqual([1, 2, 3, 4]);
     expect(one(3, Uint16Array.of(65535, 0, 257), 16)).toEqual([255, 0, 1, 255]);
+  });
+
+  it('reads grey of 1, 2 and 4 bits, each row of which begins with a byte of its own', () => {
+    const greys = (png: Uint8Array): number[] => [...decodePng(png).data].filter((_, i) => i % 4 === 0);
+    expect(greys(chunks(4, 2, 1, 0, [[0b10100000], [0b01010000]]))).toEqual([255, 0, 255, 0, 0, 255, 0, 255]);
+    expect(greys(chunks(10, 1, 1, 0, [[0b11111111, 0b01000000]]))).toEqual([...new Array<number>(8).fill(255), 0, 255]);
+    expect(greys(chunks(4, 1, 2, 0, [[0b00011011]]))).toEqual([0, 85, 170, 255]);
+    expect(greys(chunks(3, 2, 4, 0, [[0x0f, 0x80], [0x10, 0xf0]]))).toEqual([0, 255, 136, 17, 0, 255]);
+    expect(() => decodePng(chunks(4, 2, 1, 0, [[0b10100000], [0b01010000]], [], 1))).toThrow(/an interlaced PNG of 1 bits per value — save it with 8/);
+  });
+
+  it('makes the colour transparent that a grey or RGB PNG names so, in tiny pictures too', () => {
+    const read = (...png: Parameters<typeof chunks>): number[] => [...decodePng(chunks(...png)).data];
+    expect(read(2, 1, 8, 0, [[0, 255]], [['tRNS', [0, 0]]])).toEqual([0, 0, 0, 0, 255, 255, 255, 255]);
+    expect(read(3, 1, 2, 0, [[0b00011000]], [['tRNS', [0, 1]]]).filter((_, i) => i % 4 === 3)).toEqual([255, 0, 255]);
+    expect(read(2, 1, 8, 2, [[255, 0, 0, 255, 0, 1]], [['tRNS', [0, 255, 0, 0, 0, 0]]])).toEqual([255, 0, 0, 0, 255, 0, 1, 255]);
+    expect(read(1, 1, 16, 2, [[1, 2, 3, 4, 5, 6]], [['tRNS', [1, 2, 3, 4, 5, 6]]])[3]).toBe(0);
+    expect(read(1, 1, 16, 2, [[1, 2, 3, 4, 5, 7]], [['tRNS', [1, 2, 3, 4, 5, 6]]])[3]).toBe(255);
+    expect(read(2, 1, 8, 3, [[0, 1]], [['PLTE', [255, 0, 0, 0, 0, 255]], ['tRNS', [0]]])).toEqual([255, 0, 0, 0, 0, 0, 255, 255]);
+    expect(readPngText(chunks(1, 1, 8, 2, [[1, 2, 3]], [['tRNS', [0, 1, 0, 2, 0, 3]], ['tEXt', [...Buffer.from('seed\u00007')]]]))).toEqual({ seed: '7' });
   });
 
   it('keeps text, whatever its script', () => {
@@ -54,6 +84,13 @@ describe('pictures in any form', () => {
     expect(() => rgbaOf({ width: 0, height: 2, data: new Uint8Array(0) }, 'canvas')).toThrow(ShapeError);
     expect(() => tensorOf(float32([1, 2], [1, 1, 1, 2]), 'image')).toThrow(/one float32 picture \[3, H, W\]/);
     expect(() => rgbaOf(ndarray(new Uint8Array(4), [2, 2]), 'image')).toThrow(ShapeError);
+  });
+
+  it('are refused when they are none: a path wants to be read first', () => {
+    for (const read of [rgbaOf, tensorOf, maskOf]) {
+      expect(() => read('cat.png' as never, 'image')).toThrow(/image: expected the picture, not where it is: read the file first .*, got "cat.png"/);
+      for (const other of [null, undefined, 7, {}, { width: 2, height: 2 }, new ArrayBuffer(8)]) expect(() => read(other as never, 'image'), String(other)).toThrow(OptionError);
+    }
   });
 
   it('give masks by lightness, or from a plane', () => {

@@ -28,6 +28,9 @@ function bits(value: number): [number, number] {
   return [words[0]!, words[1]!];
 }
 
+/** What a solver whose intervals overlap draws from: `noise` as a path where it can be one, `noise` itself where it cannot, and without `noise` the path of `seed` (0 by default). */
+export const pathOf = (noise: Noise | undefined, seed?: number): Noise => (noise ? (noise.asPath?.(seed) ?? noise) : brownianNoise(seed ?? 0));
+
 /** One path of `size` independent Brownian motions. */
 class Path {
   readonly #cache = new Map<number, Float64Array>();

@@ -7,7 +7,7 @@
  * Deviates: the step to σ = 0 is of order 1; the SDE's noise is one Brownian path by default, because the intervals overlap.
  */
 import { OptionError, type Denoise, type Tensor } from '@ediffi/core';
-import { brownianNoise } from '../noise/brownian.js';
+import { pathOf } from '../noise/brownian.js';
 import { dpmOptions, type DpmOptions } from './dpm-multistep.js';
 import { dpmTerms } from './dpm-terms.js';
 import { loop } from './loop.js';
@@ -27,7 +27,7 @@ export function singlestepOrders(intervals: number, order: number, finalFirst = 
 
 /** Singlestep DPM-Solver: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for illegal orders, algorithms and types. */
 export function dpmSinglestep(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: SinglestepOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { algorithm, order, type, noise, noiseScale, data, sde } = dpmOptions({ ...options, noise: options.noise ?? brownianNoise(0) });
+  const { algorithm, order, type, noise, noiseScale, data, sde } = dpmOptions({ ...options, noise: pathOf(options.noise) });
   const orders = options.orders ?? singlestepOrders(sigmas.length - 1, order, sigmas.at(-1) === 0);
   orders.forEach((o, i) => {
     if (!(o === 1 || (o === orders[i - 1]! + 1 && o <= 3))) throw new OptionError('orders', orders.join(' '), 'runs 1, 2, …, k with k ≤ 3');

@@ -6,7 +6,7 @@
  * with η = 0. The step to σ = 0 is x′ = D. Noise from a Brownian path by default. EDM, VE, VP and flow.
  */
 import { finiteNumber, OptionError, type Denoise, type Tensor } from '@ediffi/core';
-import { brownianNoise } from '../noise/brownian.js';
+import { pathOf } from '../noise/brownian.js';
 import { loop } from './loop.js';
 import { combine, frame, type NoisyOptions, type Step } from './solver.js';
 
@@ -18,7 +18,8 @@ export interface Dpmpp2mSdeOptions extends NoisyOptions {
 
 /** DPM++ 2M SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for a negative η or an unknown type. */
 export function dpmpp2mSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: Dpmpp2mSdeOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { noise = brownianNoise(0), type = 'midpoint' } = options;
+  const { type = 'midpoint' } = options;
+  const noise = pathOf(options.noise);
   const eta = finiteNumber('eta', options.eta ?? 1, 0);
   const noiseScale = finiteNumber('noiseScale', options.noiseScale ?? 1, 0);
   if (type !== 'midpoint' && type !== 'heun') throw new OptionError('type', type, 'midpoint or heun');

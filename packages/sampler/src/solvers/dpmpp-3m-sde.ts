@@ -6,14 +6,14 @@
  * η = 0, because the D2 term is half of what order 3 needs (dpmMultistep has the full one). The step to σ = 0 is x′ = D. Noise from a Brownian path by default. EDM, VE, VP and flow.
  */
 import { finiteNumber, type Denoise, type Tensor } from '@ediffi/core';
-import { brownianNoise } from '../noise/brownian.js';
+import { pathOf } from '../noise/brownian.js';
 import { type AncestralOptions } from './euler-ancestral.js';
 import { loop } from './loop.js';
 import { combine, frame, type Step } from './solver.js';
 
 /** DPM++ 3M SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for a negative η. */
 export function dpmpp3mSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: AncestralOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { noise = brownianNoise(0) } = options;
+  const noise = pathOf(options.noise);
   const eta = finiteNumber('eta', options.eta ?? 1, 0);
   const noiseScale = finiteNumber('noiseScale', options.noiseScale ?? 1, 0);
   const { alpha, lambda } = frame(denoise);

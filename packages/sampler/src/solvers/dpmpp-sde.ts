@@ -2,10 +2,10 @@
  *   λ_s = λ + r·h,   u = ancestral step from σ to σ_s with D,   D̂ = (1 − 1/2r)·D + (1/2r)·D(u; σ_s),   x′ = ancestral step from σ to σ′ with D̂
  *
  * DPM-Solver++(S) for the SDE, k-diffusion's sample_dpmpp_sde (r = ½). Two network calls per step; stochastic; order 2 with η = 0. The
- * noises of the two overlapping intervals must come from one Brownian path: the default noise is `brownianNoise`. EDM, VE, VP and flow.
+ * noises of the two overlapping intervals must come from one Brownian path (`pathOf`). EDM, VE, VP and flow.
  */
 import { finiteNumber, type Denoise, type Tensor } from '@ediffi/core';
-import { brownianNoise } from '../noise/brownian.js';
+import { pathOf } from '../noise/brownian.js';
 import { ancestralOptions, ancestralSplit, type AncestralOptions } from './euler-ancestral.js';
 import { loop } from './loop.js';
 import { combine, firstOrder, frame, type Step } from './solver.js';
@@ -17,7 +17,7 @@ export interface DpmppSdeOptions extends AncestralOptions {
 
 /** DPM++ SDE: x `[B, …]` at sigmas[0] → x at the last σ. Throws OptionError for a negative η or an r outside (0, 1]. */
 export function dpmppSde(denoise: Denoise, x: Tensor, sigmas: Float64Array, options: DpmppSdeOptions = {}): AsyncGenerator<Step, Tensor, void> {
-  const { eta, noiseScale, noise } = ancestralOptions({ ...options, noise: options.noise ?? brownianNoise(0) });
+  const { eta, noiseScale, noise } = ancestralOptions({ ...options, noise: pathOf(options.noise) });
   const r = finiteNumber('r', options.r ?? 0.5, 1e-6, 1);
   const at = frame(denoise);
   const rule: Parameters<typeof loop>[3] = async ({ x, denoised, sigma, sigmaNext, evaluate, own }) => {

@@ -33,6 +33,8 @@ export interface Noise {
   (shape: readonly number[], sigma: number, sigmaNext: number): MaybePromise<Tensor>;
   /** One Brownian path: overlapping intervals give correlated draws. */
   readonly path?: boolean;
+  /** The same source as one Brownian path per picture, for solvers whose intervals overlap; `seed` in place of the source's own. Absent: the source has none. */
+  readonly asPath?: (seed?: number) => Noise;
 }
 
 /** Refuses a Brownian path where draws must be independent although their intervals overlap. Throws OptionError. */

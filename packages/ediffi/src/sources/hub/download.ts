@@ -2,7 +2,7 @@
  * One file into the cache. It is written under a name of its own, hashed as it comes, synced, and renamed only when size and hash are
  * right: what carries a blob's name is always whole. A broken download stays as <id>.incomplete and is taken up where it broke.
  */
-import { ModelError } from '@ediffi/core';
+import { ModelError, type Abort } from '@ediffi/core';
 import { createHash, randomBytes, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
@@ -20,6 +20,8 @@ export interface BlobRequest {
   /** The bytes from `start` on; `start` of the answer may be 0 where the server cannot begin elsewhere. */
   readonly bytes: (start: number) => Promise<{ readonly start: number; readonly body: AsyncIterable<Uint8Array> }>;
   readonly progress: (bytes: number) => void;
+  /** What ends `bytes`: its reason is passed on, and no connection broke. */
+  readonly signal?: Abort | undefined;
   /** How files are opened for writing; a test's can be a full disk. */
   readonly open?: (path: string, flags: string) => Promise<FileHandle>;
 }
@@ -30,7 +32,7 @@ const TOLD_EVERY = 2 ** 18;
 
 const newHash = ({ id, size }: BlobRequest): Hash => (id.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`));
 
-/** Fetches a file to `blob`. Rejects with ModelError: damaged, disk full, connection broken too often. */
+/** Fetches a file to `blob`. Rejects with ModelError: damaged, disk full, connection broken too often; with the signal's reason on abort. */
 export async function downloadBlob(request: BlobRequest): Promise<void> {
   const { blob, file } = request;
   await mkdir(dirname(blob), { recursive: true }).catch((error: unknown) => {
@@ -93,7 +95,7 @@ async function transfer(request: BlobRequest, own: string): Promise<void> {
       }
       request.progress(have);
       let told = have;
-      for await (const chunk of connected(body)) {
+      for await (const chunk of connected(body, request.signal)) {
         if (have + chunk.length > size) throw damaged(request, `more than the ${size} bytes that the hub lists`);
         await write(handle, chunk, have).catch((error: unknown) => {
           throw notWritten(request, error);
@@ -114,12 +116,12 @@ async function transfer(request: BlobRequest, own: string): Promise<void> {
   }
 }
 
-async function* connected(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* connected(body: AsyncIterable<Uint8Array>, signal: Abort | undefined): AsyncGenerator<Uint8Array> {
   const chunks = body[Symbol.asyncIterator]();
   try {
     for (;;) {
       const next = await chunks.next().catch((error: unknown) => {
-        if (reason(error) === 'AbortError') throw error;
+        signal?.throwIfAborted();
         throw new BrokenConnection(`the connection broke (${reason(error)})`);
       });
       if (next.done) return;

@@ -19,6 +19,7 @@ export async function hubFiles(source: string, { endpoint = 'https://huggingface
   const location = `${repo}@${wanted}`;
   const web = webFiles(`${hubUrl}/${repo}/resolve/${commit}/`, {
     ...(token && { headers: { Authorization: `Bearer ${token}` } }),
+    ...(signal && { signal }),
     onProgress: ({ path, loaded }) => progress?.({ file: path, bytes: loaded, total: listed.get(path)!.size }),
   });
   return {

@@ -10,6 +10,7 @@ import { hubServer, type HubState } from '../../testing/hub-server.js';
 import { graphSource } from '../graph-source.js';
 import { memoryFiles } from '../memory.js';
 import { downloadBlob } from './download.js';
+import { hubFiles as hubFilesInPage } from './hub.browser.js';
 import { hubFiles } from './hub.js';
 import { hubCache, type HubOptions } from './options.js';
 import { parseRepo } from './repo.js';
@@ -41,6 +42,11 @@ const repo = (): string => join(cache, 'models--org--name');
 const blobs = (): string[] => (existsSync(join(repo(), 'blobs')) ? readdirSync(join(repo(), 'blobs')) : []);
 /** Requests for the large file's bytes. */
 const transfers = (): string[] => state.requests.filter((r) => r.includes(`/cdn/${sha256}`) && !r.endsWith('bytes=0-0'));
+/** Until the hub is asked for something more. */
+const asking = async (): Promise<void> => {
+  const before = state.requests.length;
+  while (state.requests.length === before) await new Promise((resolve) => setImmediate(resolve));
+};
 const failure = (promise: Promise<unknown>): Promise<Error> => promise.then(() => expect.unreachable('it did not fail'), (error: Error) => error);
 
 describe('hub files', () => {
@@ -159,6 +165,42 @@ describe('hub files', () => {
     expect(blobs()).toEqual([sha256]);
   });
 
+  it('go on for others when who began is aborted, and tell them all how far they are', async () => {
+    const controller = new AbortController();
+    const told: number[][] = [[], [], []];
+    let shared: number[] | undefined;
+    const heard = (i: number) => ({ bytes }: { readonly bytes: number }): void => {
+      told[i]!.push(bytes);
+      if (i === 0 || bytes === 0 || controller.signal.aborted) return;
+      shared = [...told[i]!];
+      controller.abort(new Error('enough'));
+    };
+    const [first, second, third] = await Promise.all([{ signal: controller.signal, retries: 0 }, {}, {}].map((own, i) => hubFiles('org/name', { ...options, ...own, progress: heard(i) })));
+    const began = expect(first!.path(WEIGHTS)).rejects.toThrow('enough');
+    await asking();
+    for (const bytes of await Promise.all([second!.read(WEIGHTS), third!.read(WEIGHTS)])) expect(Buffer.compare(bytes, weights)).toBe(0);
+    await began;
+    expect(shared).toEqual(told[0]!.slice(-shared!.length)); // of a download that it did not begin
+    expect(transfers()).toHaveLength(2); // one took it up, the other waited again
+    expect([told[1]!.at(-1), told[2]!.at(-1)]).toEqual([weights.length, weights.length]);
+    expect(blobs()).toEqual([sha256]);
+  });
+
+  it('go on when somebody who waits for them is aborted, or cannot be told', async () => {
+    const controller = new AbortController();
+    const clumsy = (): never => {
+      controller.abort(new Error('enough'));
+      throw new Error('no pen');
+    };
+    const [first, ...others] = await Promise.all([{}, { signal: controller.signal }, { progress: clumsy }].map((own) => hubFiles('org/name', { ...options, ...own })));
+    const began = first!.path(WEIGHTS);
+    await asking();
+    const [aborted, untold] = others.map((files) => failure(files.path(WEIGHTS)));
+    expect([(await aborted!).message, (await untold!).message]).toEqual(['enough', 'no pen']);
+    await began;
+    expect(transfers()).toHaveLength(1);
+  });
+
   it('tell how far they are', async () => {
     const files = await hubFiles('org/name', options);
     const seen: { file: string; bytes: number; total: number }[] = [];
@@ -177,6 +219,24 @@ describe('hub files', () => {
     await expect(files.path(WEIGHTS)).rejects.toThrow('enough');
     expect(blobs()).toEqual([`${sha256}.incomplete`]);
     await expect(hubFiles('org/name', { ...options, signal: controller.signal })).rejects.toThrow('enough');
+  });
+
+  it('stop in a page too', async () => {
+    const controller = new AbortController();
+    const files = await hubFilesInPage('org/name', { ...options, signal: controller.signal, progress: ({ bytes, total }) => bytes < total && controller.abort(new Error('enough')) });
+    await expect(files.read(WEIGHTS)).rejects.toThrow('enough');
+    await expect(files.read('model_index.json')).rejects.toThrow('enough');
+  });
+
+  it('give the reason of an abort, whatever it is, where nothing is tried again', async () => {
+    for (const reason of [undefined, new DOMException('too slow', 'TimeoutError'), new Error('enough'), 'enough']) {
+      const controller = new AbortController();
+      const files = await hubFiles('org/name', { ...options, retries: 0, signal: controller.signal, progress: ({ bytes }) => bytes > 0 && controller.abort(reason) });
+      const error: unknown = await failure(files.path(WEIGHTS));
+      expect(error).toBe(controller.signal.reason);
+      expect(blobs()).toEqual([`${sha256}.incomplete`]);
+      rmSync(join(repo(), 'blobs'), { recursive: true });
+    }
   });
 });
 

@@ -1,4 +1,4 @@
-import { integer, ModelError } from '@ediffi/core';
+import { integer, ModelError, type Abort } from '@ediffi/core';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { folderFiles } from '../folder.js';
@@ -18,8 +18,15 @@ export interface HubFiles extends ModelFiles {
   download(paths?: readonly string[]): AsyncGenerator<Download, void, void>;
 }
 
-/** Downloads under way in this process, by blob: whoever asks meanwhile waits for the same one. */
-const underWay = new Map<string, Promise<void>>();
+/** A download under way in this process. */
+interface Transfer {
+  readonly work: Promise<void>;
+  /** Told how far it is: those who asked for the same blob. */
+  readonly told: Set<(bytes: number) => void>;
+}
+
+/** By blob: whoever asks meanwhile waits for the same one. */
+const underWay = new Map<string, Transfer>();
 
 /**
  * The files of a hub repository (`org/name` or `org/name@revision`), fetched one by one when they are first asked for, into the cache
@@ -56,9 +63,7 @@ export async function hubFiles(source: string, options: HubOptions = {}): Promis
         const response = await fetch(info.url, { headers });
         return { start: response.status === 206 ? start : 0, body: response.body ?? new ReadableStream() };
       };
-      const work = underWay.get(blob) ?? downloadBlob({ file: path, blob, ...file, retries, bytes, progress });
-      underWay.set(blob, work);
-      await work.finally(() => underWay.get(blob) === work && underWay.delete(blob));
+      await onceUnderWay(blob, (told) => downloadBlob({ file: path, blob, ...file, retries, bytes, progress: told, signal: options.signal }), progress, options.signal);
     }
     return cache.link(commit, path, file.id);
   };
@@ -90,6 +95,41 @@ export async function hubFiles(source: string, options: HubOptions = {}): Promis
       }
     },
   };
+}
+
+/** The download of a blob: the one under way, else one's own. What fails that somebody else began may be their abort or their token: then one's own follows. */
+async function onceUnderWay(blob: string, begin: (told: (bytes: number) => void) => Promise<void>, progress: (bytes: number) => void, signal: Abort | undefined): Promise<void> {
+  for (let theirs = underWay.get(blob); theirs; theirs = underWay.get(blob)) if (await joined(theirs, progress, signal)) return;
+  const told = new Set([progress]);
+  const work = begin((bytes) => told.forEach((tell) => tell(bytes))).finally(() => underWay.delete(blob));
+  underWay.set(blob, { work, told });
+  await work;
+}
+
+/** Waits for a download that somebody else began; whether it came. Rejects for one's own reasons alone, an abort or a `progress` that throws, while the download goes on. */
+function joined({ work, told }: Transfer, progress: (bytes: number) => void, signal: Abort | undefined): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    signal?.throwIfAborted();
+    const leave = (): void => {
+      told.delete(tell);
+      signal?.removeEventListener('abort', aborted);
+    };
+    const tell = (bytes: number): void => {
+      try {
+        progress(bytes);
+      } catch (error) {
+        leave();
+        reject(error);
+      }
+    };
+    const aborted = (): void => {
+      leave();
+      reject(signal!.reason);
+    };
+    told.add(tell);
+    signal?.addEventListener('abort', aborted, { once: true });
+    work.finally(leave).then(() => resolve(true), () => resolve(false));
+  });
 }
 
 /** What earlier downloads left, without a word to the hub. */

@@ -1,6 +1,6 @@
 /* Recipes of the classes that step in σ: Euler, Euler ancestral, LMS, Heun, KDPM2, DPM-SDE, EDM Euler, EDM DPM-Solver, consistency. */
 import { CapabilityError, staticThreshold } from '@ediffi/core';
-import { brownianNoise } from '../../noise/brownian.js';
+import { pathOf } from '../../noise/brownian.js';
 import { consistency } from '../../solvers/consistency.js';
 import { dpmMultistep } from '../../solvers/dpm-multistep.js';
 import { dpm2 } from '../../solvers/dpm2.js';
@@ -85,14 +85,15 @@ export const kdpm2Ancestral: RecipeMaker = (options, run, name) => {
 /** DPMSolverSDEScheduler. */
 export const dpmSde: RecipeMaker = (options, run, name) => {
   const base = discrete(options, run, name);
-  const noise = brownianNoise(Number(options['noise_sampler_seed'] ?? 0));
+  const given = options['noise_sampler_seed'];
+  const seed = given === null ? undefined : Number(given);
   return {
     ...base,
     solver: 'dpmppSde',
     takes: ['noiseScale'],
     timesteps: middles(base, (s, t) => Math.sqrt(s * t)),
     listedSigmas: [...twice(base.listedSigmas.slice(0, -1)), 0],
-    run: (denoise, x, sigmas, extra) => dpmppSde(denoise, x, sigmas, { noise, ...picked(run, 'noiseScale'), ...extra }),
+    run: (denoise, x, sigmas, extra) => dpmppSde(denoise, x, sigmas, { ...picked(run, 'noiseScale'), ...extra, noise: pathOf(extra.noise, seed) }),
   };
 };
 

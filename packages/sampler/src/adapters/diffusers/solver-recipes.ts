@@ -75,7 +75,10 @@ export const dpmSingle: RecipeMaker = (options, run, name) => {
   const zero = options['final_sigmas_type'] === 'zero';
   const n = parts.timesteps.length;
   const lower = options['lower_order_final'] === true || n % order! !== 0 || zero;
-  const notes = lower && options['lower_order_final'] !== true ? ['diffusers switches lower_order_final on, because the final σ is 0 or the steps are no multiple of the order'] : [];
+  const notes = [
+    ...(lower && options['lower_order_final'] !== true ? ['diffusers switches lower_order_final on, because the final σ is 0 or the steps are no multiple of the order'] : []),
+    ...(algorithm!.startsWith('sde') ? ['diffusers draws independent noise for intervals that overlap, which takes contrast from the picture; here it is one Brownian path where the noise can be one'] : []),
+  ];
   const solver: SinglestepOptions = { algorithm: algorithm!, type: type!, order: order!, orders: orderList(n, order!, lower, zero) };
   return { ...parts, notes, solver: 'dpmSinglestep', run: (denoise, x, sigmas, extra) => dpmSinglestep(denoise, x, sigmas, { ...solver, ...extra }) };
 };

@@ -68,9 +68,12 @@ export const ddpmRecipe: RecipeMaker = (options, run, name) => {
 /** Noise for a variance between β̃ (v = −1) and β (v = 1), by its logarithm: n·(σ/σ′)^((v + 1)/2), because β/β̃ = σ²/σ′². */
 function learnedNoise(noise: Noise, variance: () => Tensor): Noise {
   return async (shape, sigma, sigmaNext) => {
-    const [n, v] = [await floats(await noise(shape, sigma, sigmaNext)), await floats(variance())];
+    const drawn = await noise(shape, sigma, sigmaNext);
+    const [n, v] = [await floats(drawn), await floats(variance())];
     if (n.length !== v.length) throw new ShapeError('learned variance', `${n.length} elements, as the picture has`, `${v.length}`);
-    return float32(n.map((value, i) => value * (sigma / sigmaNext) ** ((v[i]! + 1) / 2)), shape);
+    const { device } = drawn;
+    drawn.dispose();
+    return device.fromHost(float32(n.map((value, i) => value * (sigma / sigmaNext) ** ((v[i]! + 1) / 2)), shape));
   };
 }
 
