@@ -78,6 +78,12 @@ inChromium('the documentation site', () => {
     await ediffi.dispose();
     expect(shown.data.length).toBe(data.length);
     expect(furthest(data, shown.data)).toBeLessThanOrEqual(2);
+    await page.evaluate(() => Object.assign(globalThis, { same: true }));
+    await page.locator('a.pager-link').last().click();
+    await page.waitForURL((to) => !to.pathname.endsWith('start/node.html'));
+    await page.locator(`img[src="${url}"]`).waitFor({ state: 'detached' });
+    expect(await page.evaluate((src) => fetch(src).then(() => 'kept', () => 'freed'), url!)).toBe('freed');
+    expect(await page.evaluate(() => 'same' in globalThis)).toBe(true); // one document all along, which would have taken its pictures with it
   }, 120_000);
 
   it('finds what is searched for, and leads there', async () => {

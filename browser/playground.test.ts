@@ -7,12 +7,43 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { Request } from '../playground/protocol.js';
+import { encode } from '../playground/share.js';
 import { buildPlayground } from '../scripts/playground.mjs';
 import { serve } from '../scripts/serve.mjs';
 import { inChromium, launch } from './chromium.js';
 import { furthest } from './furthest.js';
 
 const STEPS = 6;
+
+/** A page whose files are read when the test says so, and whose worker only remembers what it is asked. */
+interface Held {
+  readonly asked: Request[];
+  /** Lets the file with this name be read: `8.png` is white and 8 × 8, `black 8.png` is black, `broken` is no picture. */
+  read(name: string): void;
+  /** Answers as the worker of a stopped picture does. */
+  stopped(): void;
+}
+
+function hold(): void {
+  const pending = new Map<string, () => void>();
+  const asked: Request[] = [];
+  const bitmap = globalThis.createImageBitmap;
+  const workers: Worker[] = [];
+  Worker.prototype.postMessage = function (this: Worker, request: Request) {
+    workers.push(this);
+    asked.push(request);
+  };
+  globalThis.createImageBitmap = (async (file: File) => {
+    await new Promise<void>((resolve) => pending.set(file.name, resolve));
+    if (file.name === 'broken') throw new DOMException('The source image could not be decoded.');
+    const edge = Number(/\d+/.exec(file.name)![0]);
+    const data = new Uint8ClampedArray(4 * edge * edge).fill(255);
+    return bitmap(new ImageData(file.name.startsWith('black') ? data.map((value, i) => (i % 4 === 3 ? value : 0)) : data, edge, edge));
+  }) as typeof createImageBitmap;
+  const stopped = (): void => workers.at(-1)!.onmessage!(new MessageEvent('message', { data: { type: 'failed', message: '', stopped: true } }));
+  Object.assign(globalThis, { asked, read: (name: string) => pending.get(name)!(), stopped } satisfies Held);
+}
 
 /** Milliseconds that the page's main thread worked for each of its tasks: its own time, so that a busy machine does not count against the page. */
 function tasksOf(trace: Buffer): number[] {
@@ -57,6 +88,27 @@ inChromium('the playground', () => {
     const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
     return Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] ? data[4 * i]! * 65536 + data[4 * i + 1]! * 256 + data[4 * i + 2]! : 0));
   });
+  /** The colours on a tab's canvas. */
+  const seen = (of: Page): Promise<number[]> => of.evaluate(() => {
+    const canvas = document.querySelector<HTMLCanvasElement>('#canvas')!;
+    const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
+    return [...new Set(Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] ? data[4 * i]! * 65536 + data[4 * i + 1]! * 256 + data[4 * i + 2]! : 0)))];
+  });
+  /** Another tab, as `hold` makes it. */
+  async function holding(): Promise<{ own: Page; choose(id: string, name?: string): Promise<void>; read(name: string): Promise<void>; errors: string[] }> {
+    const own = await page.context().newPage();
+    const errors: string[] = [];
+    own.on('pageerror', ({ message }) => void errors.push(message));
+    await own.addInitScript(hold);
+    await own.goto(`${server.url}/below/some/path/index.html`);
+    await own.waitForSelector('body[data-ready]');
+    return {
+      own,
+      choose: (id, name) => own.setInputFiles(`#${id}`, name === undefined ? [] : { name, mimeType: 'image/png', buffer: Buffer.from('any') }),
+      read: (name) => own.evaluate((file) => ((globalThis as unknown as Held).read(file), new Promise<void>((resolve) => setTimeout(resolve, 100))), name),
+      errors,
+    };
+  }
   const steps = (count: number): Promise<void> => page.locator('#steps').fill(String(count));
 
   it('has nothing serious that axe finds, in light and dark, on a desk and a phone', async () => {
@@ -96,6 +148,134 @@ inChromium('the playground', () => {
     expect(await labels()).not.toEqual(painted);
     await page.keyboard.press('Control+z');
     expect(await labels()).toEqual(painted);
+  });
+
+  it('is painted on by one finger at a time, and lets the page be scrolled by its picture', async () => {
+    await page.locator('#canvas').scrollIntoViewIfNeeded();
+    const before = await labels();
+    const box = (await page.locator('#canvas').boundingBox())!;
+    const at = (id: number, x: number, y: number): { id: number; x: number; y: number } => ({ id, x: box.x + x * box.width, y: box.y + y * box.height });
+    const client = await page.context().newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', ...touchPoints: ReturnType<typeof at>[]): Promise<unknown> => client.send('Input.dispatchTouchEvent', { type, touchPoints });
+    await page.locator('#brush-size').fill('20');
+    await touch('touchStart', at(0, 0.1, 0.1));
+    await touch('touchMove', at(0, 0.3, 0.1));
+    const first = await labels();
+    expect(first.filter((color, i) => color !== before[i]).length).toBeGreaterThan(1000);
+    await touch('touchStart', at(0, 0.3, 0.1), at(1, 0.3, 0.5));
+    await touch('touchMove', at(0, 0.3, 0.1), at(1, 0.5, 0.5));
+    expect(await labels()).toEqual(first); // neither the second finger nor a line to it
+    await touch('touchMove', at(0, 0.6, 0.1)); // the second finger is gone
+    await touch('touchEnd');
+    expect((await labels()).filter((color, i) => color !== first[i]).length).toBeGreaterThan(1000);
+    await page.keyboard.press('Control+z');
+    expect(await labels()).toEqual(before);
+    const action = (id: string): Promise<string[]> => page.locator(`#${id}`).evaluate((node) => [node, node.parentElement!].map((one) => getComputedStyle(one).touchAction));
+    expect([await action('canvas'), await action('picture')]).toEqual([['none', 'auto'], ['auto', 'auto']]);
+  });
+
+  it('takes the pictures that were chosen last, and waits for them before it paints', async () => {
+    const { own, choose, read, errors } = await holding();
+    const asked = (): Promise<unknown[]> => own.evaluate(() => (globalThis as unknown as Held).asked.map((request) => (request.type === 'stop' ? 'stop' : [request.wish.style?.width, request.wish.image?.width].map((width) => width ?? 0))));
+    const paint = async (): Promise<void> => {
+      await own.click('#go');
+      await own.evaluate(() => new Promise((resolve) => setTimeout(resolve, 20)));
+    };
+    const status = (): Promise<string | null> => own.textContent('#status');
+    await choose('style', '40.png');
+    await choose('style', '20.png');
+    await read('20.png');
+    await read('40.png');
+    await paint();
+    expect(await asked()).toEqual([[20, 0]]);
+    await own.evaluate(() => (globalThis as unknown as Held).stopped());
+
+    await choose('image', '30.png');
+    await paint();
+    expect((await asked()).length).toBe(1);
+    await read('30.png');
+    expect((await asked())[1]).toEqual([20, 30]);
+    await own.evaluate(() => (globalThis as unknown as Held).stopped());
+
+    await choose('image', '50.png');
+    await paint();
+    await own.click('#stop');
+    expect([await status(), await own.isEnabled('#go')]).toEqual(['Stopped.', true]);
+    await read('50.png');
+    expect((await asked()).slice(2)).toEqual(['stop']);
+
+    await choose('image', 'broken');
+    await paint();
+    await read('broken');
+    expect([await status(), await own.inputValue('#image'), (await asked()).length]).toEqual(['Not painted: broken is no picture that this browser reads.', '', 3]);
+    await choose('style');
+    await paint();
+    expect((await asked()).slice(3)).toEqual([[0, 0]]);
+    expect(errors).toEqual([]);
+    await own.close();
+  });
+
+  it('takes a mask for the words it was chosen for, or says why not', async () => {
+    const { own, choose, read, errors } = await holding();
+    const status = (): Promise<string | null> => own.textContent('#status');
+    const place = async (text: string): Promise<void> => {
+      await own.locator('#words button', { hasText: new RegExp(`^${text}$`) }).click();
+      await own.click('#add-layer');
+    };
+    const [red, blue] = [0xd62839, 0x2f7de1];
+    await place('red');
+    await choose('mask', 'broken');
+    await read('broken');
+    expect([await status(), await own.inputValue('#mask'), await seen(own)]).toEqual(['broken is no picture that this browser reads.', '', [0]]);
+    await choose('mask', '8.png');
+    await choose('mask', 'black 9.png');
+    await read('black 9.png');
+    await read('8.png');
+    expect(await seen(own)).toEqual([0]);
+    await choose('mask', '8.png');
+    await place('beach');
+    await read('8.png');
+    expect(await seen(own)).toEqual([red]);
+
+    await choose('mask', '10.png');
+    await own.click('[aria-label="Remove “beach”"]');
+    await read('10.png');
+    expect([await status(), await seen(own)]).toEqual(['The canvas changed while 10.png was read: choose it again.', [red]]);
+    await place('car');
+    await choose('mask', '11.png');
+    await own.selectOption('#size', '384x256');
+    await read('11.png');
+    expect([await status(), await seen(own)]).toEqual(['The canvas changed while 11.png was read: choose it again.', [red]]);
+    await choose('mask', '12.png');
+    await read('12.png');
+    expect(await seen(own)).toEqual([blue]);
+    expect(errors).toEqual([]);
+    await own.close();
+  });
+
+  it('opens a link in the page that is there already, and passes over what it does not know in it', async () => {
+    const { own, errors } = await holding();
+    const shared = { prompt: 'a lake', seed: 12, steps: 9, solver: 'euler', guidance: 4, paint: 0.5, width: 384, height: 256, layers: [{ id: 3, phrase: 'lake', color: '#123456' }], labels: new Uint8Array(384 * 256).fill(3) };
+    const shown = async (): Promise<unknown[]> => [await own.inputValue('#prompt'), await own.inputValue('#seed'), await own.inputValue('#size'), await own.locator('#words button').allTextContents(), await own.locator('.layers li').allTextContents(), await seen(own)];
+    const open = async (link: object): Promise<void> => {
+      const hash = await encode(link as typeof shared);
+      await own.evaluate((to) => void (location.hash = to), hash);
+      await own.evaluate(() => new Promise((resolve) => setTimeout(resolve, 100)));
+    };
+    const lake = ['a lake', '12', '384x256', ['a', 'lake'], ['lake✕'], [0x123456]];
+    await open(shared);
+    expect(await shown()).toEqual(lake);
+    expect(await own.isDisabled('#undo')).toBe(true);
+    await open({ ...shared, prompt: 'a wood', width: 128, height: 768 }); // no size of ours
+    await open({ ...shared, prompt: 'a wood', layers: [null] });
+    expect(await shown()).toEqual(lake);
+    await open({ ...shared, prompt: 'a wood', seed: 13, canvas: 1, nothing: 2 });
+    expect(await shown()).toEqual(['a wood', '13', '384x256', ['a', 'wood'], ['lake✕'], [0x123456]]);
+    await own.reload();
+    await own.waitForSelector('body[data-ready]', { timeout: 5000 });
+    expect((await shown())[0]).toBe('a wood');
+    expect(errors).toEqual([]);
+    await own.close();
   });
 
   it('paints the picture that Node paints, within 2/255, with no task of 100 ms on the page, and stops when asked', async () => {

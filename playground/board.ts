@@ -93,6 +93,11 @@ export class Board {
     [this.width, this.height, this.#past, this.#future] = [width, height, [], []];
   }
 
+  /** Shows something else altogether; there is nothing to undo then. */
+  open({ width, height, layers, labels }: Pick<Board, 'width' | 'height' | 'layers' | 'labels'>): void {
+    [this.width, this.height, this.layers, this.labels, this.#past, this.#future] = [width, height, layers, labels, [], []];
+  }
+
   mask(id: number): Float32Array {
     return Float32Array.from(this.labels, (label) => Number(label === id));
   }

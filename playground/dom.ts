@@ -19,9 +19,11 @@ export function show(canvas: HTMLCanvasElement, { width, height, data }: Pixels)
   canvas.getContext('2d')!.putImageData(new ImageData(data, width, height), 0, 0);
 }
 
-/** A picture file as pixels, at most `edge` long, or stretched to a size. */
+/** A picture file as pixels, at most 512 long, or stretched to a size. Rejects with an error that names the file when the browser cannot read it. */
 export async function pixelsOf(file: File, size?: { readonly width: number; readonly height: number }): Promise<Pixels> {
-  const bitmap = await createImageBitmap(file);
+  const bitmap = await createImageBitmap(file).catch((cause: unknown) => {
+    throw new Error(`${file.name} is no picture that this browser reads.`, { cause });
+  });
   const shrink = Math.min(1, 512 / Math.max(bitmap.width, bitmap.height));
   const { width, height } = size ?? { width: Math.max(1, Math.round(bitmap.width * shrink)), height: Math.max(1, Math.round(bitmap.height * shrink)) };
   const context = create('canvas', { width, height }).getContext('2d')!;

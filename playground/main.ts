@@ -18,7 +18,9 @@ const result = new Result();
 let chosen: number | undefined; // layer
 let picked: { readonly from: number; readonly to: number } | undefined; // words
 let erasing = false;
-const pictures: { style?: Pixels; image?: Pixels } = {};
+const pictures: { style?: Promise<Pixels>; image?: Promise<Pixels> } = {};
+let waiting: object | undefined; // the press of “Paint” that waits for its pictures
+let masking: object | undefined; // the mask that was chosen last
 
 const draw = painter({
   board,
@@ -86,7 +88,7 @@ function outputs(): void {
 
 const numberIn = (id: string): number => Number(input(id).value);
 
-function go(): void {
+async function go(): Promise<void> {
   if (element<HTMLButtonElement>('go').disabled) return;
   const prompt = input('prompt').value.trim();
   const painted = board.layers.filter(({ id }) => board.labels.includes(id));
@@ -94,14 +96,24 @@ function go(): void {
   if (!prompt || absent) return result.say(prompt ? `“${absent!.phrase}” is painted, but the prompt no longer says it: remove it, or write it again.` : 'Write a prompt first.');
   result.begin();
   working(true);
-  ask({
-    type: 'paint',
-    wish: {
-      prompt, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
-      placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })), paint: numberIn('paint'), ...pictures,
-      styleStrength: numberIn('style-strength'), strength: numberIn('strength'), attention: input('attention').checked,
-    },
-  });
+  const wish = {
+    prompt, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
+    placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })), paint: numberIn('paint'),
+    styleStrength: numberIn('style-strength'), strength: numberIn('strength'), attention: input('attention').checked,
+  };
+  const press = (waiting = {});
+  const read = await Promise.all([pictures.style, pictures.image]).catch((error: Error) => error);
+  if (waiting !== press) return; // stopped meanwhile
+  waiting = undefined;
+  if (read instanceof Error) return take({ type: 'failed', message: read.message, stopped: false });
+  const [style, image] = read;
+  ask({ type: 'paint', wish: { ...wish, ...(style && { style }), ...(image && { image }) } });
+}
+
+function stop(): void {
+  ask({ type: 'stop' });
+  if (waiting) take({ type: 'failed', message: 'stopped', stopped: true }); // the worker knows nothing of it yet
+  waiting = undefined;
 }
 
 function working(yes: boolean): void {
@@ -109,10 +121,12 @@ function working(yes: boolean): void {
   element<HTMLButtonElement>('stop').disabled = !yes;
 }
 
-worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-  result.take(data);
-  if (data.type === 'done' || data.type === 'failed') working(false);
-};
+function take(answer: Answer): void {
+  result.take(answer);
+  if (answer.type === 'done' || answer.type === 'failed') working(false);
+}
+
+worker.onmessage = ({ data }: MessageEvent<Answer>) => take(data);
 worker.onerror = (event) => {
   result.say(`The worker did not start: ${event.message}`);
   working(false);
@@ -132,15 +146,21 @@ async function share(): Promise<void> {
   result.say(copied ? 'The link is copied: it holds the prompt, the canvas and the seed.' : 'The address bar now holds the link: prompt, canvas and seed.');
 }
 
+/** Shows what the address holds, and all else as it is. */
 async function restore(): Promise<void> {
-  const shared = await decode(location.hash);
-  if (!shared) return;
-  const { prompt, width, height, layers, labels, ...settings } = shared;
-  input('prompt').value = prompt;
-  element<HTMLSelectElement>('size').value = `${width}x${height}`;
-  for (const [id, value] of Object.entries(settings)) input(id).value = String(value);
-  board.resize(width, height);
-  [board.layers, board.labels] = [layers.filter(({ id, color }) => Number.isInteger(id) && /^#[0-9a-f]{6}$/.test(color)), labels];
+  const { hash } = location;
+  const shared = await decode(hash);
+  const size = element<HTMLSelectElement>('size');
+  const named = `${shared?.width}x${shared?.height}`;
+  if (shared && location.hash === hash && [...size.options].some(({ value }) => value === named)) {
+    [input('prompt').value, size.value] = [shared.prompt, named];
+    for (const id of ['seed', 'steps', 'solver', 'guidance', 'paint'] as const) if (shared[id] !== undefined) input(id).value = String(shared[id]);
+    board.open(shared);
+    [chosen, picked, erasing] = [undefined, undefined, false];
+  }
+  words();
+  outputs();
+  refresh();
 }
 
 function theme(): void {
@@ -151,8 +171,8 @@ function theme(): void {
 function keys(event: KeyboardEvent): void {
   const typing = (event.target as HTMLElement).matches('input:not([type=range]):not([type=checkbox]), select');
   const command = event.ctrlKey || event.metaKey;
-  if (command && event.key === 'Enter') go();
-  else if (event.key === 'Escape') ask({ type: 'stop' });
+  if (command && event.key === 'Enter') void go();
+  else if (event.key === 'Escape') stop();
   else if (typing) return;
   else if (command && event.key.toLowerCase() === 'z') (event.shiftKey ? board.redo() : board.undo(), refresh());
   else if (!command && event.key === 'e') ((erasing = true), refresh());
@@ -161,39 +181,53 @@ function keys(event: KeyboardEvent): void {
   event.preventDefault();
 }
 
-async function takePicture(id: 'style' | 'image'): Promise<void> {
+/** Begins to read the picture of an input; the one chosen last counts, whichever is read first. */
+function takePicture(id: 'style' | 'image'): void {
   const file = input(id).files?.[0];
   delete pictures[id];
-  if (file) pictures[id] = await pixelsOf(file).catch(() => (result.say(`${file.name} is no picture that this browser reads.`), undefined!));
-  if (!pictures[id]) delete pictures[id];
+  if (!file) return;
+  const reading = (pictures[id] = pixelsOf(file));
+  reading.catch((error: Error) => {
+    if (pictures[id] !== reading) return;
+    delete pictures[id];
+    input(id).value = '';
+    result.say(error.message);
+  });
 }
 
 async function takeMask(): Promise<void> {
   const file = input('mask').files?.[0];
-  if (!file || chosen === undefined) return;
-  const { data } = await pixelsOf(file, board);
-  board.fill(chosen, (i) => data[4 * i]! + data[4 * i + 1]! + data[4 * i + 2]! > 382 && data[4 * i + 3]! > 127);
-  input('mask').value = '';
-  refresh();
+  const layer = board.layers.find(({ id }) => id === chosen);
+  if (!file || !layer) return;
+  input('mask').value = ''; // so that the same file can be chosen again
+  const { width, height } = board;
+  const own = (masking = {});
+  try {
+    const { data } = await pixelsOf(file, { width, height });
+    if (masking !== own) return; // another was chosen meanwhile
+    if (!board.layers.includes(layer) || board.width !== width || board.height !== height) return result.say(`The canvas changed while ${file.name} was read: choose it again.`);
+    board.fill(layer.id, (i) => data[4 * i]! + data[4 * i + 1]! + data[4 * i + 2]! > 382 && data[4 * i + 3]! > 127);
+    refresh();
+  } catch (error) {
+    result.say((error as Error).message);
+  }
 }
 
 element('solver').replaceChildren(...Object.keys(solvers).map((name) => create('option', { value: name }, name)));
 const { steps, solver, guidance, paint } = BASE_DEFAULTS;
 Object.entries({ prompt: 'a red car on the beach', seed: 7, steps, solver, guidance, paint, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
 const actions: Record<string, () => unknown> = {
-  go, share, theme, stop: () => ask({ type: 'stop' }), undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),
+  go, share, theme, stop, undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),
   brush: () => ((erasing = false), refresh()), eraser: () => ((erasing = true), refresh()), dice: () => (input('seed').value = String(Math.floor(Math.random() * 2 ** 32))),
 };
 for (const [id, act] of Object.entries(actions)) element(id).addEventListener('click', () => void act());
 input('prompt').addEventListener('input', () => ((picked = undefined), words()));
 input('mask').addEventListener('change', () => void takeMask());
-for (const id of ['style', 'image'] as const) input(id).addEventListener('change', () => void takePicture(id));
+for (const id of ['style', 'image'] as const) input(id).addEventListener('change', () => takePicture(id));
 element('size').addEventListener('change', resize);
 document.addEventListener('input', outputs);
 document.addEventListener('keydown', keys);
+window.addEventListener('hashchange', () => void restore());
 await restore();
-words();
-outputs();
-refresh();
 void navigator.serviceWorker?.register('sw.js').catch(() => undefined); // offline use is a bonus: some places forbid it
 document.body.dataset['ready'] = '';

@@ -18,6 +18,7 @@ export function painter(host: PainterHost): () => void {
   const canvas = element<HTMLCanvasElement>('canvas');
   const cursor = element('cursor');
   const size = element<HTMLInputElement>('brush-size');
+  let painting: number | undefined; // the pointer that paints: a second finger would draw a line from where the first one is
   let last: { readonly x: number; readonly y: number } | undefined;
   let at = { x: host.board.width / 2, y: host.board.height / 2 };
 
@@ -51,12 +52,14 @@ export function painter(host: PainterHost): () => void {
   };
 
   canvas.addEventListener('pointerdown', (event) => {
-    if (event.button !== 0) return;
+    if (event.button !== 0 || painting !== undefined) return;
+    painting = event.pointerId;
     canvas.setPointerCapture(event.pointerId);
     if (host.label() !== undefined) host.board.mark();
     stroke((at = point(event)));
   });
   canvas.addEventListener('pointermove', (event) => {
+    if (painting !== undefined && event.pointerId !== painting) return;
     showCursor((at = point(event)));
     if (last) stroke(at);
   });
@@ -64,7 +67,13 @@ export function painter(host: PainterHost): () => void {
     if (last) host.changed();
     last = undefined;
   };
-  for (const type of ['pointerup', 'pointercancel'] as const) canvas.addEventListener(type, lift);
+  for (const type of ['pointerup', 'pointercancel', 'lostpointercapture'] as const) {
+    canvas.addEventListener(type, (event) => {
+      if (event.pointerId !== painting) return;
+      painting = undefined;
+      lift();
+    });
+  }
   canvas.addEventListener('pointerleave', () => (cursor.style.display = 'none'));
   canvas.addEventListener('blur', () => (cursor.style.display = 'none'));
   canvas.addEventListener('keydown', (event) => {

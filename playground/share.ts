@@ -35,7 +35,8 @@ export async function decode(hash: string): Promise<Shared | undefined> {
     const end = bytes.indexOf(0);
     const rest = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end))) as Omit<Shared, 'labels'>;
     const labels = bytes.slice(end + 1);
-    return labels.length === rest.width * rest.height && typeof rest.prompt === 'string' && Array.isArray(rest.layers) ? { ...rest, labels } : undefined;
+    const layers = rest.layers.filter(({ id, phrase, color }) => Number.isInteger(id) && typeof phrase === 'string' && /^#[0-9a-f]{6}$/.test(color));
+    return labels.length === rest.width * rest.height && typeof rest.prompt === 'string' ? { ...rest, layers, labels } : undefined;
   } catch {
     return undefined;
   }

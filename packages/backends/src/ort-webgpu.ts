@@ -19,8 +19,8 @@ export interface OrtWebGpuOptions extends OrtWebOptions {
 }
 
 /**
- * A backend on WebGPU. `load` rejects with BackendError when there is no adapter; a lost device rejects everything open, and everything
- * after, with BackendError. Throws OptionError for another place of tensors.
+ * A backend on WebGPU. `load` rejects with BackendError when there is no adapter; a device that is lost or a worker that
+ * dies rejects everything open with BackendError; loading a model again starts anew. Throws OptionError for another place of tensors.
  */
 export function ortWebGpu({ tensors = 'gpu', ...options }: OrtWebGpuOptions): Backend {
   if (tensors !== 'gpu' && tensors !== 'host') throw new OptionError('tensors', tensors, "'gpu' or 'host'");

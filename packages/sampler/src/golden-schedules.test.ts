@@ -113,4 +113,9 @@ describe('schedules', () => {
       }
     });
   }
+  it('ui_simple: takes int(x·(N/n)) of the node UI, where i·N/n is a whole number too', () => {
+    expect(19 * 1000 / 38).toBe(500);
+    expect(simple(38, ui)[19]).toBe(ui.sigmas[999 - 499]);
+    expect(simple(40, ui)[20]).toBe(ui.sigmas[999 - 500]);
+  });
 });

@@ -18,6 +18,31 @@ const noiseFor = (name: string, seeds: number | number[]): Noise => {
   const generators = [seeds].flat().map((s) => new Generator(s));
   return (shape) => randnBatch(shape.slice(1), generators);
 };
+/** Independent draws that are fixed by the interval. */
+const ofInterval: Noise = (shape, from, to) => randn(shape, Math.round(from * 1e6) * 1e6 + Math.round(to * 1e6));
+/** Saved after any step but the last, a run makes the steps that are left and ends with the same bytes; it has no more to do after the last. */
+async function goesOn(solver: Solver, options: object): Promise<void> {
+  const [saved, seen]: [sampler.Checkpoint[], string[]] = [[], []];
+  const show = ({ index, sigma, sigmaNext }: Step): string => [index, sigma, sigmaNext].join();
+  const steps = solver(exact.edm, x, sigmas, options);
+  let last = await steps.next();
+  for (; !last.done; last = await steps.next()) {
+    seen.push(show(last.value));
+    saved.push(await checkpoint(last.value));
+  }
+  expect(seen.length).toBeGreaterThan(2);
+  for (const [i, { x: from, resume }] of saved.slice(0, -1).entries()) {
+    expect(resume.index).toBe(i + 1);
+    const again: string[] = [];
+    const rest = solver(exact.edm, from, sigmas, { ...options, resume });
+    let step = await rest.next();
+    for (; !step.done; step = await rest.next()) again.push(show(step.value));
+    expect(again).toEqual(seen.slice(i + 1));
+    expect(await floats(step.value)).toEqual(await floats(last.value));
+  }
+  const { x: end, resume } = saved.at(-1)!;
+  await expect((async () => finish(solver(exact.edm, end, sigmas, { ...options, resume })))()).rejects.toThrow(OptionError);
+}
 const vpAlpha: Alpha = (s) => Math.sqrt(Math.max(0, 1 - s * s));
 
 /** Every solver; `vp`: works on VP latents, the others refuse them. `grid: false`: makes its own inner grid. */
@@ -100,22 +125,23 @@ for (const [name, { solver, vp, own, flow, distilled }] of Object.entries(solver
       const both = await run([1.5, -0.5, 0.25, 4, 0, -9], [1, 2]);
       expect([...both]).toEqual([...(await run([1.5, -0.5, 0.25], [1])), ...(await run([4, 0, -9], [2]))]);
     });
-    if (!own) {
-      it('goes on from a checkpoint with the same bytes', async () => {
-        const whole = await finish(solver(exact.edm, x, sigmas, { noise: brownianNoise(3) }));
-        for (const stop of [0, 2, 4]) {
-          for await (const step of solver(exact.edm, x, sigmas, { noise: brownianNoise(3) })) {
-            if (step.index < stop) continue;
-            const saved = await checkpoint(step);
-            expect(saved.resume.index).toBe(stop + 1);
-            expect(await finish(solver(exact.edm, saved.x, sigmas, { noise: brownianNoise(3), resume: saved.resume }))).toEqual(whole);
-            break;
-          }
-        }
-      });
-    }
+    it('goes on from a checkpoint with the same bytes', () => goesOn(solver, { noise: name === 'restart' ? ofInterval : brownianNoise(3) }));
   });
 }
+
+describe('going on', () => {
+  it('restart: between and within its repeated intervals, which each draw anew', () =>
+    goesOn(bound(sampler.restart, { intervals: [{ sigmaMin: 0.1, sigmaMax: 0.8, times: 2, steps: 3 }, { sigmaMin: 1, sigmaMax: 5, times: 2, steps: 1 }] }), { noise: ofInterval }));
+  it('dpmAdaptive: with the controller’s memory, refused steps and noise', async () => {
+    for (const options of [{ firstStep: 3, rtol: 1e-3, proportional: 0.3, integral: 0.5, derivative: 0.2 }, { firstStep: 1, order: 2, eta: 0.7, derivative: 0.1 }]) await goesOn(bound(sampler.dpmAdaptive, options), { noise: ofInterval });
+  });
+  it('dpmAdaptive: not from the end of a grid above 0', async () => {
+    const grid = sigmas.subarray(0, -1);
+    let saved: sampler.Checkpoint | undefined;
+    for await (const step of sampler.dpmAdaptive(exact.edm, x, grid)) saved = await checkpoint(step);
+    await expect(finish(sampler.dpmAdaptive(exact.edm, saved!.x, grid, { resume: saved!.resume }))).rejects.toThrow(OptionError);
+  });
+});
 
 describe('a step makes no more tensors than it hands on', () => {
   const made = async (solver: Solver): Promise<number> => {
@@ -146,7 +172,7 @@ describe('illegal options are refused before the first network call', () => {
     ['orders', sampler.dpmSinglestep, { orders: [1, 3] }], ['r', sampler.dpmppSde, { r: 0 }], ['type', sampler.dpmpp2mSde, { type: 'x' }], ['eta', sampler.dpmpp3mSde, { eta: -0.1 }], ['variance', sampler.ddpm, { variance: 'x' }], ['eta', sampler.tcd, { eta: 1.5 }],
     ['predictorOrder', sampler.saSolver, { predictorOrder: 4 }], ['correctorOrder', sampler.saSolver, { correctorOrder: 5 }], ['calls', sampler.dpmFast, { calls: 0 }], ['order', sampler.dpmAdaptive, { order: 1 }], ['rtol', sampler.dpmAdaptive, { rtol: -1 }], ['order', sampler.ipndm, { order: 0 }],
     ['noise', heun, { churn: 2 }], ['noise', heun, { churn: 2, noise: brownianNoise(1) }], ['noise', sampler.restart, { noise: brownianNoise(1) }],
-    ['sigmaMin', sampler.consistency, { sigmaMin: -1 }], ['restart.sigmaMax', sampler.restart, { intervals: [{ sigmaMin: 1, sigmaMax: 0.5, times: 1, steps: 2 }] }], ['resume.index', dpmpp2m, { resume: { index: 6 } }],
+    ['sigmaMin', sampler.consistency, { sigmaMin: -1 }], ['restart.sigmaMax', sampler.restart, { intervals: [{ sigmaMin: 1, sigmaMax: 0.5, times: 1, steps: 2 }] }], ['resume.index', dpmpp2m, { resume: { index: 6 } }], ['resume.index', sampler.restart, { resume: { index: 18 } }], ['resume.history', sampler.dpmAdaptive, { resume: { index: 3 } }], ['resume.index', sampler.dpmAdaptive, { resume: { index: -1 } }],
   ];
   it.each(cases)('%s', async (option, solver, options) => {
     let calls = 0;

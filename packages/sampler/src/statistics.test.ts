@@ -147,6 +147,18 @@ describe('Brownian noise', () => {
     const overlap = (noise([n], 8, 0.7) as HostTensor).data;
     expect(Math.abs(meanOf(overlap.map((v, i) => v * a[i]!)) - Math.sqrt(5 / 7.3))).toBeLessThan(4.5 / Math.sqrt(n));
   });
+  it('is standard normal, independent and one path for σ as close as float32 tells apart', () => {
+    const n = 8000;
+    const noise = brownianNoise(5);
+    const draw = (a: number, b: number): Float32Array => (noise([n], a, b) as HostTensor).data as Float32Array;
+    const [e, f] = [2 ** -23, Math.fround];
+    for (const [a, b, c] of [[1.0005, 1.0004, 1.0003], [1.00051, 1.0005, 1.00049], [40.01, 40.005, 40], [1.3 + 4e-8, 1.3 + 2e-8, 1.3], [f(14.6) + 16 * e, f(14.6) + 8 * e, f(14.6)], [2 + e, 2, 2 - e]] as const) {
+      const [one, two, both] = [draw(a, b), draw(b, c), draw(a, c)];
+      for (const z of [one, two, both]) expect(Math.abs(meanOf(z.map((v) => v * v)) - 1), `variance of ${a} → ${b} → ${c}`).toBeLessThan(4.5 * Math.sqrt(2 / n));
+      expect(Math.abs(meanOf(one.map((v, i) => v * two[i]!))), `${a} → ${b} → ${c}`).toBeLessThan(4.5 / Math.sqrt(n));
+      expect(both[7]! * Math.sqrt(a - c)).toBeCloseTo(one[7]! * Math.sqrt(a - b) + two[7]! * Math.sqrt(b - c), 6);
+    }
+  });
   it('gives a picture the same noise in any batch, and refuses what is no interval', () => {
     const pair = (brownianNoise([4, 9])([2, 3], 2, 1) as HostTensor).data;
     expect([...pair.subarray(0, 3)]).toEqual([...(brownianNoise(4)([1, 3], 2, 1) as HostTensor).data]);

@@ -30,6 +30,11 @@ export class Thread {
     });
   }
 
+  /** Whether it answers nothing any more. */
+  get gone(): boolean {
+    return this.#gone !== undefined;
+  }
+
   /** Sends a request, moving the buffers in `transfer`. On abort rejects with the signal's reason at once and drops the late answer. */
   ask<T>(action: string, request: Readonly<Record<string, unknown>> = {}, transfer: readonly ArrayBuffer[] = [], signal?: Abort): Promise<T> {
     if (this.#gone) return Promise.reject(this.#gone);

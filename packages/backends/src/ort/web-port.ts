@@ -9,7 +9,7 @@ const post = (answer, transfer) => self.postMessage(answer, transfer);
 const created = async () => {
   if (gpu || !ort.env.webgpu) return;
   gpu = (await ort.env.webgpu.device) ?? undefined;
-  gpu?.lost.then(({ reason, message }) => post({ lost: 'the WebGPU device was lost (' + (message || reason) + ') — create the backend again' }, []));
+  gpu?.lost.then(({ reason, message }) => post({ lost: 'the WebGPU device was lost (' + (message || reason) + ') — load the model again' }, []));
 };
 ${actionsSource}${more}
 actions.open = async ({ runtime, wasm, threads }) => {

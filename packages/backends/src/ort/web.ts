@@ -82,13 +82,23 @@ export function webBackend({ name, provider, shared: first, mended, keeping }: W
     one.catch(() => (one = undefined));
     return one;
   };
+  // A worker that is gone is replaced when a model is next loaded. Its tensors went with it: asking for one, or freeing it, starts no other.
+  const living = async (): Promise<Thread> => {
+    const known = one;
+    const thread = await known;
+    if (thread?.gone && one === known) {
+      one = undefined;
+      void thread.end();
+    }
+    return single();
+  };
   const kept = keeping?.device(id, single);
   return ortBackend({
     name,
     device: kept ?? { ...cpu, id },
     ...(kept && { kept }),
     opening: (model, load) => opening(model, load, { graphOf: memoryGraph, options: () => ({ executionProviders: [provider], ...(kept && { preferredOutputLocation: 'gpu-buffer' }) }), mended }),
-    thread: (label) => (first ? single() : start(label)),
+    thread: (label) => (first ? living() : start(label)),
     shared: first !== undefined,
     end: async () => (await one?.catch(() => undefined))?.end(),
   });

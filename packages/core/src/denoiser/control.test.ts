@@ -38,6 +38,17 @@ describe('controlResiduals', () => {
     expect((await joinConditioning({ embeddings: {}, controls: [shared] }, { embeddings: {}, controls: [shared] })).controls).toMatchObject([{ rows: [true, true] }]);
   });
 
+  it('shows the rows of each conditioning that a control is given with', async () => {
+    const seen: number[] = [];
+    const watching: ControlNetwork = { ...network(1), answer: async (y, noise, condition, image, call) => (seen.push((await floats(condition.embeddings['text']!.tokens))[0]!), network(1).answer(y, noise, condition, image, call)) };
+    const live = controlResiduals(inputs, { a: lazily(watching) });
+    const shared = control('a', 1, { rows: [true, false] });
+    const told = (token: number): Conditioning => ({ embeddings: { text: { tokens: float32([token, -1], [2, 1, 1]), length: 1, spans: [[], []] } }, controls: [shared] });
+    const [first, second] = [told(1), told(2)];
+    for (const condition of [first, second, first]) await live.residuals(x, 1, 5, condition);
+    expect(seen).toEqual([1, 2, 1]);
+  });
+
   it('refuses networks that are not there, or of another model', async () => {
     const live = controlResiduals(inputs, { a: lazily(network(1, [], 3)) });
     await expect(live.residuals(x, 1, 5, { embeddings: {}, controls: [control('b', 1)] })).rejects.toThrow(CapabilityError);

@@ -78,13 +78,15 @@ export function controlResiduals(inputs: readonly ResidualInput[], networks: Rea
     none.set(id, made);
     return made;
   };
-  const halves = new WeakMap<Control, Promise<Conditioning>>();
+  const halves = new WeakMap<Conditioning, WeakMap<Control, Promise<Conditioning>>>();
   /** The network sees the rows that the control is for; the others' residuals are zero. */
   const answered = async (network: ControlNetwork, x: Tensor, noise: number, condition: Conditioning, control: Control, call?: CallOptions): Promise<readonly Tensor[]> => {
     const { rows, image } = control;
     if (!rows?.includes(false)) return network.answer(x, noise, condition, image, call);
-    const kept = halves.get(control) ?? keptConditioning(condition, rows);
-    halves.set(control, kept);
+    const own = halves.get(condition) ?? new WeakMap<Control, Promise<Conditioning>>(); // one control may steer several prompts
+    halves.set(condition, own);
+    const kept = own.get(control) ?? keptConditioning(condition, rows);
+    own.set(control, kept);
     const answer = await network.answer(await keptRows(x, rows), noise, await kept, await keptRows(image, rows), call);
     return Promise.all(answer.map(async (tensor) => {
       const whole = await spreadRows(tensor, rows, x.shape[0] ?? 1);

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, resizePlanes, ShapeError, type Region, type Rgba, type TokenSpan } from '../index.js';
+import { canvasRegions, columnsOf, findPhrase, float32, OptionError, PaintWithWords, PhraseError, regionStrength, resizePlane, resizePlanes, ShapeError, type Region, type ResizeMode, type Rgba, type TokenSpan } from '../index.js';
 
 const { cases } = JSON.parse(readFileSync(new URL('../../golden/functions.json', import.meta.url), 'utf8')) as {
   cases: { id: string; fn: string; args: { mode: string; size: number[]; antialias?: boolean; align_corners?: boolean }; in: { x: { data: number[]; shape: number[] } }; out: Record<string, { data: number[] }> }[];
@@ -155,6 +155,31 @@ describe('resize', () => {
       }
     });
   }
+  it('picks torch’s pixel where float32 decides: ratios that are no power of two', () => {
+    const picks = (from: number, to: number, mode: ResizeMode): number[] => [...resizePlane(Float32Array.from({ length: from }, (_, i) => i), 1, from, 1, to, { mode })];
+    // torch 2.15: interpolate(arange(from), size=to)
+    expect(picks(50, 30, 'nearest')).toEqual([0, 1, 3, 5, 6, 8, 10, 11, 13, 15, 16, 18, 20, 21, 23, 25, 26, 28, 30, 31, 33, 35, 36, 38, 40, 41, 43, 45, 46, 48]);
+    expect(picks(50, 15, 'nearest-exact')).toEqual([1, 5, 8, 11, 15, 18, 21, 25, 28, 31, 35, 38, 41, 45, 48]);
+    expect(picks(2, 25, 'nearest-exact')).toEqual([...Array<number>(12).fill(0), ...Array<number>(13).fill(1)]);
+    const sum = (mode: ResizeMode): number => picks(640, 768, mode).reduce((a, b) => a + b);
+    expect([sum('nearest'), sum('nearest-exact')]).toEqual([245120, 245376]);
+  });
+  it('takes the area of one’s own pixels, at any ratio', () => {
+    const [three, two] = [resizePlane(Float32Array.of(1, 2, 3), 1, 3, 1, 187, { mode: 'area' }), resizePlane(Float32Array.of(1, 2), 1, 2, 1, 98, { mode: 'area' })];
+    expect([0, 61, 62, 63, 124, 125, 186].map((i) => three[i])).toEqual([1, 1, 1.5, 2, 2.5, 3, 3]); // torch’s
+    expect([47, 48, 49, 50, 97].map((i) => two[i])).toEqual([1, 1, 2, 2, 2]);
+    for (let from = 1; from < 60; from++) {
+      for (let to = 1; to < 60; to++) {
+        // Pixel i of `to` covers the input's [i·from/to, (i + 1)·from/to): all it touches, in whole numbers.
+        const area = resizePlane(Float32Array.from({ length: from }, (_, k) => k), 1, from, 1, to, { mode: 'area' });
+        area.forEach((v, i) => {
+          const first = (i * from - ((i * from) % to)) / to;
+          const last = ((i + 1) * from - 1 - (((i + 1) * from - 1) % to)) / to;
+          if (Math.abs(v - (first + last) / 2) > 1e-4) expect.fail(`${from} → ${to} [${i}]: ${v}, not the mean of ${first} … ${last}`);
+        });
+      }
+    }
+  });
   it('leaves no case out, antialiases unless told otherwise, and refuses unknown modes', () => {
     expect(own.filter((c) => !['nearest', 'nearest-exact', 'area', 'bilinear', 'bicubic'].includes(c.args.mode))).toEqual([]);
     expect(resizePlane(Float32Array.of(0, 0, 1, 1), 1, 4, 1, 2)[0]).toBeGreaterThan(0);

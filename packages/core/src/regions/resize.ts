@@ -51,11 +51,18 @@ function between(place: number, from: number, mode: ResizeMode): Taps {
   return { at: around.map(inside), weights: around.map((k) => (mode === 'bicubic' ? cubic(source - k, -0.75) : triangle(source - k))) };
 }
 
+/** The pixel nearest to a place; every step in float32, because torch's are and the rounding decides where a place lies between two pixels. */
+function nearestPixel(i: number, ratio: number, mode: ResizeMode): number {
+  const f = Math.fround;
+  if (mode === 'nearest') return Math.floor(f(i * f(ratio)));
+  return Math.floor(f(Math.max(0, f(f((i + 0.5) * f(ratio)) - 0.5)) + 0.5));
+}
+
 function tapsOf(from: number, to: number, { mode = 'bilinear', antialias = true, alignCorners = false }: ResizeOptions): Taps[] {
   const ratio = from / to;
   return Array.from({ length: to }, (_, i): Taps => {
-    if (mode === 'nearest' || mode === 'nearest-exact') return even([Math.min(from - 1, Math.floor((i + (mode === 'nearest' ? 0 : 0.5)) * Math.fround(ratio)))]); // torch's scale is float32
-    if (mode === 'area') return even(range(Math.floor(i * ratio), Math.ceil((i + 1) * ratio)));
+    if (mode === 'nearest' || mode === 'nearest-exact') return even([Math.min(from - 1, nearestPixel(i, ratio, mode))]);
+    if (mode === 'area') return even(range(Math.floor((i * from) / to), Math.ceil(((i + 1) * from) / to))); // one division: i·(from/to) may round past a whole number
     if (alignCorners) return between(to > 1 ? (i * (from - 1)) / (to - 1) : 0, from, mode);
     return antialias ? filtered(i, from, ratio, mode) : between((i + 0.5) * ratio - 0.5, from, mode);
   });

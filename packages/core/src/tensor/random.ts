@@ -20,10 +20,11 @@ export class Generator {
   /** seed: any non-negative integer; as in PyTorch only its low 32 bits seed the engine. */
   constructor(seed: number | bigint) {
     if (typeof seed === 'number') integer('seed', seed, 0, Number.MAX_SAFE_INTEGER);
-    this.#state[0] = Number(BigInt.asUintN(32, BigInt(seed)));
+    const s = this.#state;
+    s[0] = Number(BigInt.asUintN(32, BigInt(seed)));
     for (let i = 1; i < N; i++) {
-      const previous = this.#state[i - 1]!;
-      this.#state[i] = Math.imul(1812433253, previous ^ (previous >>> 30)) + i;
+      const previous = s[i - 1]!;
+      s[i] = Math.imul(1812433253, previous ^ (previous >>> 30)) + i;
     }
   }
 
@@ -40,8 +41,8 @@ export class Generator {
   #twist(): void {
     const s = this.#state;
     for (let i = 0; i < N; i++) {
-      const y = (s[i]! & 0x80000000) | (s[(i + 1) % N]! & 0x7fffffff);
-      s[i] = s[(i + M) % N]! ^ (y >>> 1) ^ (y & 1 ? 0x9908b0df : 0);
+      const y = (s[i]! & 0x80000000) | (s[i + 1 < N ? i + 1 : 0]! & 0x7fffffff);
+      s[i] = s[i + M < N ? i + M : i + M - N]! ^ (y >>> 1) ^ (-(y & 1) & 0x9908b0df);
     }
     this.#next = 0;
   }
@@ -72,7 +73,9 @@ export class Generator {
 
   /** `torch.rand(n)` in float32. */
   uniforms(n: number): Float32Array {
-    return Float32Array.from({ length: n }, () => this.uniform32());
+    const out = new Float32Array(n);
+    for (let i = 0; i < n; i++) out[i] = this.uniform32();
+    return out;
   }
 
   /** `torch.randn(n)` in float32. */

@@ -1,4 +1,4 @@
-import { float32, hostTensor, type AttentionRecord, type HostTensor } from '@ediffi/core';
+import { float32, hostTensor, PhraseError, type AttentionRecord, type HostTensor } from '@ediffi/core';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +82,24 @@ describe('AttentionWatch', () => {
     shares.listen({ sigma: 2, maps: [looking()], columns, spans });
     expect((await shares.step(place))![0]!.maps).toEqual([]);
     expect(() => shares.result(0).of('cat')).toThrow(/maps: true/);
+  });
+
+  it('has no map of what no watched encoder reads: the syntax of weights, a text that is cut off', async () => {
+    // "(red:1.3) car BREAK dog": t5 reads red|car, clip reads red|car|dog.
+    const weighted: AttentionRecord['spans'] = [[1, 4, 0, 't5'], [10, 13, 1, 't5'], [1, 4, 6, 'clip'], [10, 13, 7, 'clip'], [20, 23, 8, 'clip']].map(([start, end, column, encoder]) => ({ start, end, column, encoder }) as AttentionRecord['spans'][number]);
+    const look = async (encoders: readonly string[]): Promise<ReturnType<AttentionWatch['result']>> => {
+      const watch = new AttentionWatch({ maps: 'steps', encoders }, '(red:1.3) car BREAK dog', 1);
+      watch.listen({ sigma: 2, maps: [record(1, 1, 1, () => ({ 0: 0.5, 7: 0.25, 8: 0.25 }))], columns, spans: weighted });
+      await watch.step(place);
+      return watch.result(0);
+    };
+    const both = await look(['t5', 'clip']);
+    for (const maps of [both.words, both.steps[0]!.maps]) expect(maps.map((map) => [map.text, map.start, ...map.values])).toEqual([['red', 1, 0.5], ['car', 10, 0.25], ['dog', 20, 0.25]]);
+    expect(both.of('(red:1.3) car').values[0]).toBe(0.75);
+    const t5 = await look(['t5']);
+    expect(t5.words.map(({ text }) => text)).toEqual(['red', 'car']);
+    expect(() => t5.of('dog')).toThrow(PhraseError);
+    expect(() => t5.of('dog')).toThrow(/"dog" holds no word .* that a watched encoder reads — there are maps of red, car/);
   });
 
   it('counts what a joint sequence spends on the picture itself, and lengths known only at run time', async () => {

@@ -24,14 +24,14 @@ export interface StepAttention {
   readonly shares: Readonly<Record<string, number>>;
   /** Share of the tokens that stand for words of the prompt, in the watched encoders; the rest of the encoders' share lies on start, end and padding. */
   readonly words: number;
-  /** One per word of the prompt, in its order; empty unless asked for. */
+  /** One per word of the prompt that a watched encoder reads, in its order; empty unless asked for. */
   readonly maps: readonly HeatMap[];
 }
 
 /** What one picture looked at while it was painted. */
 export class Attention {
   readonly steps: readonly StepAttention[];
-  /** One heat map per word of the prompt, in its order, mean over the watched steps; empty unless maps were asked for. */
+  /** One heat map per word of the prompt that a watched encoder reads, in its order, mean over the watched steps; empty unless maps were asked for. */
   readonly words: readonly HeatMap[];
   readonly prompt: string;
 
@@ -41,12 +41,12 @@ export class Attention {
     this.words = words;
   }
 
-  /** The heat map of a phrase: the sum of its words'. Throws PhraseError for one that is not in the prompt, OptionError when no maps were asked for. */
+  /** The heat map of a phrase: the sum of its words'. Throws PhraseError for one that is not in the prompt or that no watched encoder reads, OptionError when no maps were asked for. */
   of(phrase: string, occurrence?: number): HeatMap {
     if (!this.words.length) throw new OptionError('attention', 'without maps', '{ attention: { maps: true } } and a prompt of at least one word');
     const ranges = findPhrase(this.prompt, phrase, occurrence);
     const [first, ...others] = columnsOf(this.words.map(({ start, end }, column) => ({ start, end, column })), ranges).map((i) => this.words[i]!);
-    if (!first) throw new PhraseError(`"${phrase}" holds no word of the prompt ${JSON.stringify(this.prompt)}`, phrase, this.prompt, []);
+    if (!first) throw new PhraseError(`"${phrase}" holds no word of the prompt ${JSON.stringify(this.prompt)} that a watched encoder reads — there are maps of ${this.words.map(({ text }) => text).join(', ')}`, phrase, this.prompt, []);
     const values = first.values.map((value, i) => others.reduce((sum, map) => sum + map.values[i]!, value));
     return new HeatMap({ text: phrase, start: ranges[0]!.start, end: ranges[0]!.end }, values, first.height, first.width, first.picture);
   }

@@ -21,6 +21,8 @@ export class AttentionWatch {
   readonly #options: AttentionOptions;
   readonly #prompt: string;
   readonly #words: readonly Word[];
+  /** Places of the words that a watched encoder reads: the syntax of weights and what did not fit have no tokens. */
+  readonly #read = new Set<number>();
   readonly #from: number;
   readonly #to: number;
   readonly #pictures: number;
@@ -59,6 +61,7 @@ export class AttentionWatch {
     if (record.sigma <= this.#from || record.sigma > this.#to) return;
     const runs = runsOf(record.columns);
     const columns = wordColumns(this.#words, record.spans, this.#options.encoders);
+    for (const [w, own] of columns.entries()) if (own.length > 0) this.#read.add(w);
     const finest = record.maps.reduce((a, b) => (b.height * b.width > a.height * a.width ? b : a));
     const layers = record.maps.reduce((sum, map) => sum + map.layers, 0);
     this.#size = { height: finest.height, width: finest.width };
@@ -127,7 +130,7 @@ export class AttentionWatch {
   }
 
   #maps({ planes, calls }: Sums): HeatMap[] {
-    return planes.map((plane, w) => new HeatMap(this.#words[w]!, plane.map((v) => v / calls), this.#size.height, this.#size.width));
+    return planes.flatMap((plane, w) => (this.#read.has(w) ? [new HeatMap(this.#words[w]!, plane.map((v) => v / calls), this.#size.height, this.#size.width)] : []));
   }
 }
 

@@ -1,4 +1,4 @@
-import { floats, ModelError, type Abort } from '@ediffi/core';
+import { floats, integer, ModelError, type Abort } from '@ediffi/core';
 import type { GenerateOptions } from '../options.js';
 import type { Pipeline } from '../pipeline.js';
 import { bootstrap, type Estimate } from './bootstrap.js';
@@ -10,7 +10,7 @@ import { kid } from './kid.js';
 import { asBatch, rowsAt } from './pictures.js';
 import type { EvaluationSet } from './scenes.js';
 
-/** Options of evaluateModel. `count` captions drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate. */
+/** Options of evaluateModel. `count` captions (2 or more, default 64) drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate. */
 export interface EvaluateOptions {
   readonly count?: number;
   readonly seed?: number;
@@ -44,7 +44,8 @@ export interface Evaluation {
  * apart: the question "object" means little over all of them.
  */
 function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] {
-  const objects = scene.asked['object'];
+  const object = scene.asked['object'];
+  const objects = typeof object === 'string' ? [object] : object;
   const several = objects !== undefined && Number(scene.asked['count']) > objects.length;
   const number = objects && `object of ${several ? 'several' : objects.length === 1 ? 'one' : 'two'}`;
   const named = number === undefined ? [] : [number, ...(scene.heldOut ? ['object of a held-out pair', `${number}, held-out pair`] : [])];
@@ -53,10 +54,11 @@ function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] 
 
 /** Paints captions of the evaluation set and measures the pictures; yields how many are done. Rejects with OptionError for illegal options. */
 export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: EvaluationSet, options: EvaluateOptions = {}): AsyncGenerator<{ done: number; count: number }, Evaluation, void> {
-  const { count = 64, seed = 0, signal } = options;
+  const { seed = 0, signal } = options;
   const { imageEncoder: image, encoders } = pipeline.parts;
   const text = encoders['clip'];
   if (!image || !text) throw new ModelError('evaluate: the model has no CLIP text and image encoders', 'card.json');
+  const count = integer('count', options.count ?? 64, 2, set.scenes.length); // distances are between the moments of sets: one picture has none
   const chosen = sampleCaptions(set.scenes.map((_, i) => i), count, seed);
   const call = signal ? { signal } : {};
   const painted: Record<'judge' | 'clip-image', number[]> = { judge: [], 'clip-image': [] };

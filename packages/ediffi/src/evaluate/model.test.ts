@@ -105,6 +105,20 @@ describe('evaluateModel', () => {
     expect(value.shown['object of one']!.asked).toBe(2);
   });
 
+  it('takes one object as a text or as a list of one', async () => {
+    const typed = { ...set, scenes: scenes.map((scene) => ({ ...scene, asked: { ...scene.asked, object: scene.asked.object.length === 1 ? scene.asked.object[0]! : scene.asked.object } })) };
+    const run = async (of: EvaluationSet): Promise<unknown> => (await finish(evaluateModel(painter(honest), createJudge(session(), card), of, { count: 4 }))).value;
+    expect(typed.scenes[1]!.asked.object).toBe('fish');
+    expect(await run(typed)).toEqual(await run(set));
+  });
+
+  it.each([1, 5, 2.5])('refuses %d of four captions before it paints', async (count) => {
+    let painted = 0;
+    const run = evaluateModel(painter((caption) => (painted++, honest(caption))), createJudge(session(), card), set, { count });
+    await expect(finish(run)).rejects.toMatchObject({ code: 'OptionError', message: expect.stringContaining('count') });
+    expect(painted).toBe(0);
+  });
+
   it('stops at abort, and refuses models without CLIP', async () => {
     const aborted = AbortSignal.abort(new Error('enough'));
     await expect(finish(evaluateModel(painter(honest), createJudge(session(), card), set, { count: 4, signal: aborted }))).rejects.toThrow('enough');

@@ -1,6 +1,7 @@
 /* The model stage of a `tokenizer.json`, run by @huggingface/tokenizers: one piece of text → tokens, each with its share of the piece. */
 import { ModelError } from '@ediffi/core';
 import { Tokenizer } from '@huggingface/tokenizers';
+import { utf8Of } from './utf8.js';
 
 /** The parts of the library's Tokenizer that are used here (its own types do not resolve under NodeNext). */
 interface Library {
@@ -9,16 +10,17 @@ interface Library {
     readonly unk_token?: string;
     readonly unk_token_id?: number;
     readonly end_of_word_suffix?: string;
-    readonly config: { readonly type?: string; readonly continuing_subword_prefix?: string };
+    readonly config: { readonly type?: string; readonly continuing_subword_prefix?: string; readonly byte_fallback?: boolean; readonly fuse_unk?: boolean };
     encode(pieces: readonly string[]): readonly string[];
   };
   readonly post_processor: ((tokens: readonly string[], pair: null, addSpecial: boolean) => { readonly tokens: readonly string[] }) | null;
 }
 
-/** A token of a piece and how many of the piece's code points it stands for. */
+/** A token of a piece and the half-open range of the piece's code points it stands for; the bytes of a character share its range. */
 export interface ModelToken {
   readonly id: number;
-  readonly size: number;
+  readonly from: number;
+  readonly to: number;
   readonly unknown: boolean;
 }
 
@@ -47,30 +49,53 @@ export function tokenModel(json: object): TokenModel {
     return id;
   };
   const prefixLetters = [...(model.config.continuing_subword_prefix ?? '')].length;
+  const { type, byte_fallback: byBytes } = model.config;
+  const fuses = type !== 'BPE' || model.config.fuse_unk === true;
+  const suffix = model.end_of_word_suffix ?? '';
   const sizeOf = (token: string, index: number): number => {
-    const suffix = model.end_of_word_suffix;
     const letters = [...(suffix && token.endsWith(suffix) ? token.slice(0, -suffix.length) : token)].length;
-    return model.config.type === 'WordPiece' && index > 0 ? letters - prefixLetters : letters;
+    return type === 'WordPiece' && index > 0 ? letters - prefixLetters : letters;
+  };
+  /** The ids of a text's bytes, where the model falls back on bytes and has them all. */
+  const byteIds = (text: string): number[] | undefined => {
+    if (!byBytes || model.tokens_to_ids.has(text)) return undefined;
+    const ids = utf8Of(text).map((byte) => model.tokens_to_ids.get(byteToken(byte)));
+    return ids.every((id) => id !== undefined) ? ids : undefined;
   };
   return {
     prefix: template.slice(0, at).map(special),
     suffix: template.slice(at + 1).map(special),
     tokens(piece) {
       const out: ModelToken[] = [];
-      let left = piece.length;
-      model.encode([piece.join('')]).forEach((token, i) => {
+      const found = model.encode([piece.join('')]);
+      for (let i = 0, at = 0; i < found.length; i++) {
+        const token = found[i]!;
+        const from = at;
+        // BPE falls back on the bytes of a character: the library names them, and their names are no letters of the piece.
+        const bytes = type === 'BPE' && from < piece.length ? byteIds(piece[from]! + (from === piece.length - 1 ? suffix : '')) : undefined;
+        if (bytes && model.tokens_to_ids.get(token) === bytes[0]) {
+          out.push(...bytes.map((id) => ({ id, from, to: from + 1, unknown: false })));
+          at = from + 1;
+          i += bytes.length - 1;
+          continue;
+        }
         const known = model.tokens_to_ids.has(token) && token !== model.unk_token;
-        // A token that stands for itself as <unk> (Unigram: the character; WordPiece: the whole piece).
-        const size = token === model.unk_token ? left : Math.min(left, sizeOf(token, i));
-        left -= size;
+        // What <unk> stands for: WordPiece: the whole piece; BPE: a character; Unigram gives the characters themselves.
+        const size = token !== model.unk_token || type === 'Unigram' ? sizeOf(token, i) : type === 'BPE' ? 1 : piece.length;
+        at = Math.min(piece.length, at + size);
         const last = out.at(-1);
-        if (!known && last?.unknown) out[out.length - 1] = { ...last, size: last.size + size }; // runs of unknown characters are one <unk>
-        else out.push({ id: known ? idOf(token) : idOf(model.unk_token ?? token), size, unknown: !known });
-      });
-      return out;
+        if (!known && last?.unknown && fuses) out[out.length - 1] = { ...last, to: at }; // runs of unknown characters are one <unk>
+        else out.push({ id: known ? idOf(token) : idOf(model.unk_token ?? token), from, to: at, unknown: !known });
+      }
+      if (type !== 'Unigram' || !byBytes) return out;
+      // Unigram falls back on the bytes of a run of unknown characters, which the library does not: all of them, or one <unk>.
+      return out.flatMap((token) => (token.unknown && byteIds(piece.slice(token.from, token.to).join(''))?.map((id) => ({ ...token, id, unknown: false }))) || [token]);
     },
   };
 }
+
+/** What a vocabulary calls a byte: <0x0A>. */
+const byteToken = (byte: number): string => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
 
 function read(json: object): Library {
   const fail = (cause: unknown): never => {

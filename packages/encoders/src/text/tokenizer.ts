@@ -115,10 +115,8 @@ export class PromptTokenizer {
   #pieceTokens(piece: AlignedText): Token[] {
     if (piece.chars.length === 0) return [];
     const tokens = this.#model.tokens(piece.chars);
-    const total = tokens.reduce((sum, { size }) => sum + size, 0);
-    if (total !== piece.chars.length) throw new ModelError(`tokenizer: the tokens of ${JSON.stringify(piece.chars.join(''))} do not spell it — is the vocabulary the one of this model?`, 'tokenizer.json');
-    let at = 0;
-    return tokens.map(({ id, size, unknown }) => ({ id, unknown, ...rangeOf(piece, at, (at += size)) }));
+    if (tokens.at(-1)?.to !== piece.chars.length || tokens.some(({ from, to }) => from === to)) throw new ModelError(`tokenizer: the tokens of ${JSON.stringify(piece.chars.join(''))} do not spell it — is the vocabulary the one of this model?`, 'tokenizer.json');
+    return tokens.map(({ id, from, to, unknown }) => ({ id, unknown, ...rangeOf(piece, from, to) }));
   }
 }
 

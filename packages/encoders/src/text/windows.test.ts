@@ -71,6 +71,13 @@ describe('promptWindows', () => {
     expect(windows[1]!.weights!.slice(27, 31)).toEqual([1.3, 1.3, 1.3, 1]);
     expect(columnsOf(spans, findPhrase(prompt, '\\(the'))).toEqual([154 + 1, 154 + 2]);
   });
+  it('cuts after a comma where SentencePiece puts a ▁ before a comma alone', () => {
+    const t5 = new PromptTokenizer(JSON.parse(file(`${vocabularies}/t5/tokenizer.json`).toString()) as object, { length: 14 });
+    const prompt = 'a red car, a blue cat, a green dog on the beach in the snow';
+    expect(t5.tokens(',')).toHaveLength(2);
+    const { windows } = promptWindows(t5, prompt, { long: true });
+    expect(windows.map(({ spans }) => prompt.slice(spans[0]!.start, spans.at(-1)!.end))).toEqual(['a red car, a blue cat,', ' a green dog on the beach in the snow']);
+  });
   it('fills windows to the end without a backtrack', () => {
     const commas = `${'word '.repeat(70)}, ${'word '.repeat(20)}`;
     expect(promptWindows(clip, commas, { long: true, backtrack: 0 }).windows.map(({ used }) => used)).toEqual([77, 18]);

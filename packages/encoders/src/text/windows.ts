@@ -72,10 +72,10 @@ function weightedTokens(tokenizer: PromptTokenizer, prompt: string): (Weighted[]
   });
 }
 
-/** The id of a comma, where it is one token. */
+/** The id of a comma after a word, where it is one token: alone, SentencePiece puts a ▁ before it. */
 function comma(tokenizer: PromptTokenizer): number | undefined {
-  const tokens = tokenizer.tokens(',');
-  return tokens.length === 1 ? tokens[0]!.id : undefined;
+  const last = tokenizer.tokens('a,').at(-1);
+  return last?.start === 1 && !last.unknown ? last.id : undefined;
 }
 
 /** Tokens dealt to windows of at most `room`. */

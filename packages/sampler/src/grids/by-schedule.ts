@@ -1,7 +1,7 @@
 /*
  * Grids on a model's own table of σ (ascending, N entries), as the common node UI defines them (golden/README.md, `ui_*`):
  *
- *   simple          σ[N − 1 − ⌊i·N/n⌋]
+ *   simple          σ[N − 1 − ⌊i·(N/n)⌋], rounded as there: N/n first
  *   normal          σ(t), t uniform from t(σ_max) to t(σ_min), both included        sgm uniform     the same without the last t
  *   ddim uniform    every ⌊N/n⌋-th entry from the second on (may give n + 1 steps)
  *   beta            σ[round((N − 1)·Q(1 − i/n))], Q the quantile of Beta(0.6, 0.6) (arXiv 2407.12173); equal neighbours are one
@@ -16,7 +16,7 @@ import type { Schedule } from '../schedules/table.js';
 /** n steps that skip evenly through the table: n + 1 values. Throws OptionError for illegal steps. */
 export function simple(steps: number, { sigmas }: Schedule): Float64Array {
   integer('steps', steps, 1, sigmas.length);
-  return Float64Array.from({ length: steps + 1 }, (_, i) => (i === steps ? 0 : sigmas[sigmas.length - 1 - Math.floor((i * sigmas.length) / steps)]!));
+  return Float64Array.from({ length: steps + 1 }, (_, i) => (i === steps ? 0 : sigmas[sigmas.length - 1 - Math.floor(i * (sigmas.length / steps))]!));
 }
 
 function nearestTime({ sigmas, timestep }: Schedule, sigma: number): number {

@@ -3,14 +3,16 @@
  *
  * W is fixed by the seed alone: independent increments over the octaves [2ᵏ, 2ᵏ⁺¹), and within an octave Lévy's mid-point construction,
  *   W(m) = (W(a) + W(b))/2 + √((b − a)/4)·z   (a, b the ends, m the middle, z standard normal keyed by seed, octave and node)
- * to 2⁻¹⁰ of the octave, then one Brownian bridge to the exact σ. So the draws depend on the interval alone, never on the order of calls,
- * the grid or the range; W(a) − W(c) = (W(a) − W(b)) + (W(b) − W(c)); halving the steps refines the same path.
+ * to 2⁻³⁰ of the octave, then one Brownian bridge to the exact σ (one that float32 can hold is a node by then). So the draws depend on the
+ * interval alone, never on the order of calls, the grid or the range; W(a) − W(c) = (W(a) − W(b)) + (W(b) − W(c)); halving the steps refines
+ * the same path. Two σ closer than 2⁻³⁰ of an octave have bridges of their own: their draw is no longer of unit variance.
  * (torchsde's tree, which k-diffusion uses, has these properties within one range; its numbers are not reproduced here.)
  */
 import { float32, Generator, integer, SigmaRangeError, type HostTensor } from '@ediffi/core';
 import type { Noise } from '../solvers/solver.js';
 
-const LEVELS = 10;
+/** How often an octave is halved: two σ in one last part would each have a bridge of its own, which is too much noise for the small interval between them. */
+const LEVELS = 30;
 
 /** 32 well-mixed bits of a few integers (the finaliser of MurmurHash3, chained). */
 function hash(...parts: readonly number[]): number {
@@ -54,21 +56,23 @@ class Path {
     const known = this.#cache.get(t);
     if (known) return known;
     let [a, b, node] = [2 ** k, 2 ** (k + 1), 1];
-    let [left, right]: [Float64Array, Float64Array] = [new Float64Array(this.size), this.octave(k)];
-    const bridge = (at: number, ...key: number[]): Float64Array => {
+    const [left, right] = [new Float64Array(this.size), this.octave(k)];
+    /** The bridge at a place between a and b, in place of the end that is not needed any more. */
+    const bridge = (end: Float64Array, at: number, ...key: number[]): void => {
       const [w, s] = [(at - a) / (b - a), Math.sqrt(((at - a) * (b - at)) / (b - a))];
-      return Float64Array.from(this.#normals(k + 4096, ...key), (z, i) => left[i]! + w * (right[i]! - left[i]!) + s * z);
+      const z = this.#normals(k + 4096, ...key);
+      for (let i = 0; i < z.length; i++) end[i] = left[i]! + w * (right[i]! - left[i]!) + s * z[i]!;
     };
     for (let level = 0; level < LEVELS && t !== a; level++) {
       const middle = (a + b) / 2;
-      const value = bridge(middle, 2, node);
-      if (t < middle) [b, right, node] = [middle, value, 2 * node];
-      else [a, left, node] = [middle, value, 2 * node + 1];
+      bridge(t < middle ? right : left, middle, 2, node);
+      if (t < middle) [b, node] = [middle, 2 * node];
+      else [a, node] = [middle, 2 * node + 1];
     }
-    const value = t === a ? left : bridge(t, 3, ...bits(t));
+    if (t !== a) bridge(left, t, 3, ...bits(t));
     if (this.#cache.size > 3) this.#cache.delete(this.#cache.keys().next().value!);
-    this.#cache.set(t, value);
-    return value;
+    this.#cache.set(t, left);
+    return left;
   }
 
   /** W(high) − W(low). */

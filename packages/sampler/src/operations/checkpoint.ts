@@ -10,8 +10,8 @@ export interface Checkpoint {
 const copy = async (tensor: Tensor): Promise<HostTensor> => float32(Float32Array.from(await floats(tensor)), tensor.shape);
 
 /**
- * Copies what a step shows, to go on later: `solver(denoise, saved.x, sigmas, { resume: saved.resume })` on the same grid. Steps that draw noise go on
- * alike if their noise depends on σ alone (`brownianNoise`) or its generator is where it was.
+ * Copies what a step shows, to go on later: `solver(denoise, saved.x, sigmas, { resume: saved.resume })` on the same grid, with the same
+ * options. Steps that draw noise go on alike if their noise depends on σ alone (`brownianNoise`) or its generator is where it was.
  *
  * @example
  * ```ts
@@ -30,6 +30,6 @@ const copy = async (tensor: Tensor): Promise<HostTensor> => float32(Float32Array
  * ```
  */
 export async function checkpoint(step: Step): Promise<Checkpoint> {
-  const history = await Promise.all((step.history ?? []).map(async ({ sigma, value, x, noise }): Promise<Past> => ({ sigma, value: await copy(value), ...(x && { x: await copy(x) }), ...(noise && { noise: await copy(noise) }) })));
+  const history = await Promise.all((step.history ?? []).map(async ({ sigma, value, x, noise, numbers }): Promise<Past> => ({ sigma, value: await copy(value), ...(x && { x: await copy(x) }), ...(noise && { noise: await copy(noise) }), ...(numbers && { numbers: [...numbers] }) })));
   return { x: await copy(step.x), resume: { index: step.index + 1, history } };
 }

@@ -19,7 +19,7 @@ export interface RestartInterval {
 }
 
 /** The restart intervals; the paper's for ImageNet 64 by default ([0.05, 0.3], 4 times, 3 steps). */
-export interface RestartOptions extends Omit<NoisyOptions, 'resume'> {
+export interface RestartOptions extends NoisyOptions {
   readonly intervals?: readonly RestartInterval[];
 }
 
@@ -47,20 +47,24 @@ export async function* restart(denoise: Denoise, start: Tensor, sigmas: Float64A
   }
   if (done < sigmas.length - 1) loops.push({ grid: sigmas.subarray(done) });
   const count = loops.reduce((sum, { grid }) => sum + grid.length - 1, 0);
-  let [x, index, finished] = [start, 0, false];
+  const from = options.resume ? integer('resume.index', options.resume.index, 0, count - 1) : 0;
+  let [x, index, first, finished] = [start, from, 0, false];
   const move = (next: Tensor): void => {
     if (x !== start) x.dispose();
     x = next;
   };
   try {
     for (const { grid, before } of loops) {
-      if (before) {
+      const skipped = Math.max(0, from - first); // of this loop's steps, by a run that goes on
+      first += grid.length - 1;
+      if (first <= from) continue;
+      if (before && skipped === 0) {
         const ratio = alpha(before.to) / alpha(before.from);
         const n = await noise(x.shape, before.to, before.from);
         move(await combine([ratio, x], [noiseScale * Math.sqrt(before.to ** 2 - (ratio * before.from) ** 2), n]));
         n.dispose();
       }
-      const inner = heun(denoise, x, grid);
+      const inner = heun(denoise, x, grid, { resume: { index: skipped } });
       let open = true;
       try {
         for (let step = await inner.next(); open; step = open ? await inner.next() : step) {

@@ -6,6 +6,8 @@ export interface Past {
   readonly value: Tensor;
   readonly x?: Tensor;
   readonly noise?: Tensor;
+  /** What is no tensor, in the solver's own order (dpmAdaptive's controller). */
+  readonly numbers?: readonly number[];
 }
 
 /** Where to go on: the step to start with, and the memory that a multistep solver had there (newest first). Tensors are borrowed. */
