@@ -65,7 +65,7 @@ function panel(curves, x0, title, yName, low, high, mark) {
   const [w, h, top] = [330, 380, 50];
   const X = (v) => x0 + (Math.log(v / 5) / Math.log(110 / 5)) * w;
   const Y = (v) => top + h - (Math.log(Math.max(v, low) / low) / Math.log(high / low)) * h;
-  const lines = [`<text x="${x0}" y="22" font-weight="600">${title}</text>`, `<text x="${x0}" y="38" fill="#666">${yName}</text>`, `<rect x="${x0}" y="${top}" width="${w}" height="${h}" fill="none" stroke="#bbb"/>`];
+  const lines = [`<text x="${x0}" y="22" font-weight="600">${title}</text>`, `<text x="${x0}" y="38" fill="#666">${yName}</text>`, `<rect x="${x0}" y="${top}" width="${w}" height="${h}" fill="none" stroke="#bbb"/>`, `<clipPath id="panel${x0}"><rect x="${x0}" y="${top}" width="${w}" height="${h}"/></clipPath>`];
   for (const v of [6, 12, 24, 48, 96]) lines.push(`<path d="M${X(v).toFixed(1)} ${top}V${top + h}" stroke="#eee"/><text x="${X(v).toFixed(1)}" y="${top + h + 16}" text-anchor="middle">${v}</text>`);
   for (let d = Math.ceil(Math.log10(low)); d <= Math.log10(high); d++) lines.push(`<path d="M${x0} ${Y(10 ** d).toFixed(1)}H${x0 + w}" stroke="#eee"/><text x="${x0 - 6}" y="${(Y(10 ** d) + 4).toFixed(1)}" text-anchor="end">1e${d}</text>`);
   if (mark) lines.push(`<path d="M${x0} ${Y(mark).toFixed(1)}H${x0 + w}" stroke="#999" stroke-dasharray="4 3"/><text x="${x0 + 6}" y="${(Y(mark) + 14).toFixed(1)}" fill="#666">exact, ${N} samples</text>`);
@@ -73,7 +73,7 @@ function panel(curves, x0, title, yName, low, high, mark) {
   let last = -Infinity;
   for (const { name, points, color, y } of ends) {
     last = Math.max(y, last + 13);
-    lines.push(`<path d="${points.map(([c, v], i) => `${i ? 'L' : 'M'}${X(c).toFixed(1)} ${Y(v).toFixed(1)}`).join('')}" fill="none" stroke="${color}" stroke-width="1.6"/>`, `<path d="M${X(points.at(-1)[0]).toFixed(1)} ${y.toFixed(1)}L${x0 + w + 8} ${last.toFixed(1)}" stroke="${color}" stroke-width="0.5"/>`, `<text x="${x0 + w + 11}" y="${(last + 4).toFixed(1)}" fill="${color}">${name}</text>`);
+    lines.push(`<path d="${points.map(([c, v], i) => `${i ? 'L' : 'M'}${X(c).toFixed(1)} ${Y(v).toFixed(1)}`).join('')}" fill="none" stroke="${color}" stroke-width="1.6" clip-path="url(#panel${x0})"/>`, `<path d="M${X(points.at(-1)[0]).toFixed(1)} ${y.toFixed(1)}L${x0 + w + 8} ${last.toFixed(1)}" stroke="${color}" stroke-width="0.5"/>`, `<text x="${x0 + w + 11}" y="${(last + 4).toFixed(1)}" fill="${color}">${name}</text>`);
   }
   lines.push(`<text x="${x0 + w / 2}" y="${top + h + 34}" text-anchor="middle">network calls</text>`);
   return lines.join('\n');
