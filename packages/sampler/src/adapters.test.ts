@@ -1,7 +1,7 @@
 import { CapabilityError, OptionError, float32, floats, lincomb, type Device, type HostTensor, type Network, type Tensor } from '@ediffi/core';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { brownianNoise, dpmpp2m, edmSchedule, fromDiffusers, fromName, gridNames, karras, noised, schedulerClasses, solverNames, vpSchedule, type Noise, type Recipe, type SchedulerConfig } from './index.js';
+import { brownianNoise, dpmpp2m, edmSchedule, fromDiffusers, fromName, gridNames, karras, noised, schedulerClasses, solverNames, trainedSchedule, vpSchedule, type Noise, type Recipe, type SchedulerConfig } from './index.js';
 import { nameTables } from './testing/name-tables.js';
 
 const network: Network<null> = async (x) => float32(new Float32Array(x.shape.reduce((a, b) => a * b, 1)), x.shape);
@@ -22,6 +22,16 @@ describe('fromDiffusers', () => {
       expect(recipe.form).toBe(flow ? 'flow' : recipe.form);
       expect((await run(recipe)).every(Number.isFinite), name).toBe(true);
     }
+  });
+  it('tells what a model was trained on, by the defaults of its class where the file is silent', () => {
+    const ends = (config: SchedulerConfig): readonly number[] => [trainedSchedule(config).sigmas[0]!, trainedSchedule(config).sigmas.at(-1)!];
+    const of = (kind: 'linear' | 'scaled_linear', start: number, end: number): readonly number[] => ends({ _class_name: 'DDIMScheduler', beta_schedule: kind, beta_start: start, beta_end: end });
+    expect(ends({ _class_name: 'LCMScheduler' })).toEqual(of('scaled_linear', 0.00085, 0.012));
+    expect(ends({ _class_name: 'HeunDiscreteScheduler', beta_end: 0.02 })).toEqual(of('linear', 0.00085, 0.02));
+    expect(ends({ _class_name: 'FlaxDDPMScheduler' })).toEqual(of('linear', 0.0001, 0.02));
+    expect(ends({ _class_name: 'GuessScheduler' })).toEqual(of('linear', 0.0001, 0.02));
+    expect(trainedSchedule({ _class_name: 'DDIMScheduler', trained_betas: [0.1, 0.2, 0.3] }).sigmas).toHaveLength(3);
+    expect(trainedSchedule({ _class_name: 'EulerDiscreteScheduler', rescale_betas_zero_snr: true }).sigmas.at(-1)).toBeGreaterThan(1000);
   });
   it('reads hub files, with the foreign options that they carry', async () => {
     // stable-diffusion-v1-5, SDXL base and FLUX.1-dev as they lie on the hub.

@@ -34,7 +34,7 @@ export { seededNoise, type Noise, type NoisyOptions, type Past, type Resume, typ
 export { tcd, type TcdOptions } from './solvers/tcd.js';
 export { unipc, type UnipcOptions } from './solvers/unipc.js';
 export type { SchedulerClass, SchedulerConfig } from './adapters/diffusers/config.js';
-export { fromDiffusers, schedulerClasses } from './adapters/diffusers/from-diffusers.js';
+export { fromDiffusers, schedulerClasses, trainedSchedule } from './adapters/diffusers/from-diffusers.js';
 export type { FromDiffusersOptions, Recipe, StepOptions } from './adapters/diffusers/recipe.js';
 export type { RunOptions } from './adapters/diffusers/grids.js';
 export type { Form } from './adapters/diffusers/network.js';

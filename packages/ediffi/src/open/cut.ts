@@ -3,8 +3,7 @@
  * In σ: the last σ below σ(c), because intervals are (σ_min, σ_max] and t = c belongs to the first.
  */
 import { finiteNumber, OptionError } from '@ediffi/core';
-import type { SchedulerConfig } from '@ediffi/sampler';
-import { trainedSchedule } from './schedule.js';
+import { trainedSchedule, type SchedulerConfig } from '@ediffi/sampler';
 
 /** A share of the training timesteps, over 0 and under 1, or an EDM-like σ. */
 export type ExpertCut = number | { readonly sigma: number };

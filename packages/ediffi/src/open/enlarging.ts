@@ -1,12 +1,12 @@
 import { float32 } from '@ediffi/core';
-import { vpSchedule, type BetaKind } from '@ediffi/sampler';
+import { trainedSchedule } from '@ediffi/sampler';
 import type { BaseStage, Upsampler } from '../stage.js';
-import { numberOf, readJson, type ModelIndex } from './model-index.js';
+import { readJson, type ModelIndex } from './model-index.js';
 
 /** A stage that enlarges, from a network that takes the enlarged picture beside its own (IF): noised by the schedule of its own that the model has for that. */
 export async function enlargingStage(index: ModelIndex, name: string, { size, multiple: _m, latents: _l, fixed: _f, ...stage }: BaseStage, below: number): Promise<Upsampler> {
   const config = await readJson(index.files, 'image_noising_scheduler/scheduler_config.json');
-  const { alphasCumprod } = vpSchedule({ kind: String(config['beta_schedule'] ?? 'linear') as BetaKind, steps: numberOf(config, 'num_train_timesteps', 1000, name), start: numberOf(config, 'beta_start', 1e-4, name), end: numberOf(config, 'beta_end', 0.02, name) });
+  const { alphasCumprod } = trainedSchedule(config);
   const sigma = (t: number): number => Math.sqrt(1 - alphasCumprod[t]!);
   return {
     ...stage,

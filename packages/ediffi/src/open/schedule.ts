@@ -1,6 +1,6 @@
 /* A hub scheduler over a stage's raw network, and the same network for solvers and grids chosen by name. */
 import { CapabilityError, epsilon, float32, flow, guidedNetwork, velocity, type Denoiser, type ExpertEnsemble, type HostTensor, type Instrumentation, type Network, type Tensor } from '@ediffi/core';
-import { flowSchedule, fromDiffusers, muOfTokens, vpSchedule, type BetaKind, type SchedulerConfig, type VpSchedule } from '@ediffi/sampler';
+import { flowSchedule, fromDiffusers, muOfTokens, trainedSchedule, type SchedulerConfig } from '@ediffi/sampler';
 import type { Guide, ScheduleChoice, Scheduled } from '../stage.js';
 import type { Family } from './families.js';
 import { flows } from './foreign.js';
@@ -52,19 +52,6 @@ export function scheduling({ family, config: own, ensemble, network, factor }: S
 
 /** Whether a flow scheduler is handed the family's σ: diffusers leaves them out where `use_flow_sigmas` makes them, and Heun's scheduler takes none. */
 const takesSigmas = (config: SchedulerConfig): boolean => config['use_flow_sigmas'] !== true && config['_class_name'] !== 'FlowMatchHeunDiscreteScheduler';
-
-/** The schedule that a model with ε or v prediction was trained on. */
-export function trainedSchedule(config: SchedulerConfig): VpSchedule {
-  const number = (key: string, fallback: number): number => Number(config[key] ?? fallback);
-  return vpSchedule({
-    kind: String(config['beta_schedule'] ?? 'linear') as BetaKind,
-    steps: number('num_train_timesteps', 1000),
-    start: number('beta_start', 1e-4),
-    end: number('beta_end', 0.02),
-    ...(Array.isArray(config['trained_betas']) && { betas: config['trained_betas'] as number[] }),
-    ...(config['rescale_betas_zero_snr'] === true && { zeroTerminalSnr: true, lastAlpha: 2 ** -24 }),
-  });
-}
 
 /** The network in this library's own terms: VE form for ε and v, σ in 0…1 for flow. */
 export function plainDenoiser(config: SchedulerConfig, ensemble: ExpertEnsemble<Told>, network: Network): Denoiser {

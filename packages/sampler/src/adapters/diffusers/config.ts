@@ -9,7 +9,8 @@ export type ConfigValue = string | number | boolean | null | readonly number[];
 /** The content of a hub scheduler_config.json; `_class_name` says which class. */
 export type SchedulerConfig = Readonly<Record<string, unknown>>;
 
-const trained = { num_train_timesteps: 1000, beta_start: 0.0001, beta_end: 0.02, beta_schedule: 'linear', trained_betas: null, prediction_type: 'epsilon' };
+/** What most classes take a model to have been trained on. */
+export const trained = { num_train_timesteps: 1000, beta_start: 0.0001, beta_end: 0.02, beta_schedule: 'linear', trained_betas: null, prediction_type: 'epsilon' };
 const sensible = { ...trained, beta_start: 0.00085, beta_end: 0.012 };
 const thresholds = { thresholding: false, dynamic_thresholding_ratio: 0.995, sample_max_value: 1 };
 const clips = { clip_sample: true, clip_sample_range: 1 };
@@ -58,6 +59,12 @@ export type SchedulerClass = keyof typeof classes;
 /** A class's options after defaults. */
 export type Options = Readonly<Record<string, ConfigValue>>;
 
+/** The name of a class without the prefix of its JAX twin. */
+const className = (config: SchedulerConfig): string => String(config['_class_name']).replace(/^Flax/, '');
+
+/** The options that say what a model was trained on, after the defaults of the config's class; of a class that is not known, after the usual ones. */
+export const trainedOptions = (config: SchedulerConfig): Options => ({ ...trained, ...(classes as Readonly<Record<string, Options>>)[className(config)], ...(config as Options) });
+
 const everywhere = new Set(Object.values(classes).flatMap((options) => Object.keys(options)));
 const legal: Readonly<Record<string, readonly ConfigValue[]>> = {
   prediction_type: ['epsilon', 'sample', 'v_prediction', 'flow_prediction', 'original_sample'],
@@ -71,7 +78,7 @@ const legal: Readonly<Record<string, readonly ConfigValue[]>> = {
 
 /** The class's options with the config's values. Throws CapabilityError for an unknown class, OptionError for an unknown option or a wrong type. */
 export function readConfig(config: SchedulerConfig): { name: SchedulerClass; options: Options; unused: string[] } {
-  const name = String(config['_class_name']).replace(/^Flax/, '');
+  const name = className(config);
   if (!(name in classes)) {
     throw new CapabilityError('scheduler', `_class_name: ${JSON.stringify(config['_class_name'])} is no scheduler that fromDiffusers reads — nearest: ${nearest(name, Object.keys(classes), 2).join(', ')}`, { known: Object.keys(classes) });
   }

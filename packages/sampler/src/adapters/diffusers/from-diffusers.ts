@@ -1,5 +1,7 @@
-import { classes, readConfig, type SchedulerClass, type SchedulerConfig } from './config.js';
+import type { VpSchedule } from '../../schedules/table.js';
+import { classes, readConfig, trainedOptions, type SchedulerClass, type SchedulerConfig } from './config.js';
 import { flowEuler, flowHeun, flowLcm } from './flow-recipes.js';
+import { tableOf } from './grids.js';
 import { assemble, type FromDiffusersOptions, type Recipe, type RecipeMaker } from './recipe.js';
 import { cm, dpmSde, edmDpm, edmEuler, eulerAncestralDiscrete, eulerDiscrete, heunDiscrete, kdpm2, kdpm2Ancestral, lmsDiscrete } from './sigma-recipes.js';
 import { deisMulti, dpmInverse, dpmMulti, dpmSingle, sa, unipcMulti } from './solver-recipes.js';
@@ -36,6 +38,9 @@ const makers: Readonly<Record<SchedulerClass, RecipeMaker>> = {
 
 /** The scheduler classes that `fromDiffusers` reads. */
 export const schedulerClasses = Object.keys(classes) as readonly SchedulerClass[];
+
+/** The noise levels that a model with ε or v prediction was trained on, by its scheduler_config.json; what the file leaves out is its class's default. */
+export const trainedSchedule = (config: SchedulerConfig): VpSchedule => tableOf(trainedOptions(config), true);
 
 /**
  * Grid, schedule and solver of a hub scheduler_config.json. Steps as diffusers would, its habits included (`notes`). Throws CapabilityError for
