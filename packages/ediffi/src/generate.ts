@@ -20,15 +20,16 @@ import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
 export async function* paintPictures(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
   const request = resolveRequest(parts, prompt, options);
   const { signal } = options;
+  const call = signal ? { signal } : {};
   const plans = await Promise.all(request.runs.map(planRun));
-  const conditions = await conditionsOf(parts, request, signal);
+  const conditions = await conditionsOf(parts, request, call);
   const total = plans.reduce((sum, { steps }) => sum + steps, 0);
   let done = 0;
   let pictures: HostTensor | undefined;
   const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
   for (const [i, run] of request.runs.entries()) {
     const told = framed(run, conditions, request);
-    const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, signal ? { signal } : {}), request.controls, run) : told;
+    const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, call), request.controls, run) : told;
     const steps = sample(run, steered, {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
       ...(pictures && { low: pictures }),
@@ -37,7 +38,7 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
       ...(request.mask && { mask: request.mask }),
       ...(i === 0 && { share: request.share, ...(request.noise && { noise: request.noise }), ...(parts.autoencoder && { autoencoder: parts.autoencoder }) }),
       ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
-      ...(signal && { signal }),
+      ...call,
     });
     pictures = yield* mapped(steps, async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
       const place = { index: done++, sigma, expert: run.expertAt(sigma) };
@@ -52,7 +53,7 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
         preview: async (picture = 0) => {
           integer('preview', picture, 0, request.seeds.length - 1);
           const host = (await denoised.toHost()) as HostTensor;
-          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture), signal ? { signal } : {})) : pictureOf(host, picture);
+          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture), call)) : pictureOf(host, picture);
         },
       };
     });
@@ -79,8 +80,7 @@ async function* mapped<A, B, R>(source: AsyncGenerator<A, R, void>, form: (value
 /** Stage 0 is torch's own stream of the seed; the others get streams of their own, so that steps of one do not change another. */
 const stageSeed = (seed: number, stage: number): bigint => BigInt(seed) + BigInt(stage) * 0x9e3779b1n;
 
-async function conditionsOf(parts: PipelineParts, request: Request, signal: Abort | undefined): Promise<Conditions> {
-  const call = signal ? { signal } : {};
+async function conditionsOf(parts: PipelineParts, request: Request, call: { signal?: Abort }): Promise<Conditions> {
   const emptyToo = (parts.unsaid ?? 'zeros') !== 'zeros';
   const windows = await windowsOf([request.texts, request.negative], parts.encoders);
   const plain = await encodeTexts(request.texts, parts.encoders, { ...call, emptyToo, windows, ...(request.paint && { paint: request.paint }) });
@@ -164,9 +164,7 @@ const expertsOf = ({ denoiser }: StageRun['stage']): readonly { readonly name: s
 /** Experts that a whole schedule never reaches: usually too few steps. */
 function idleExperts(parts: PipelineParts, request: Request, plans: readonly RunPlan[]): Warning[] {
   if (request.share < 1) return [];
-  return request.runs.flatMap((run, i) => {
-    return expertsOf(run.stage)
-      .filter(({ name }) => !plans[i]!.experts.some((planned) => planned.name === name))
-      .map(({ name }): Warning => ({ kind: 'idle-expert', expert: name, message: `${run.stage.name}: the expert "${name}" gets no step — use more steps or another grid` }));
-  });
+  return request.runs.flatMap((run, i) => expertsOf(run.stage)
+    .filter(({ name }) => !plans[i]!.experts.some((planned) => planned.name === name))
+    .map(({ name }): Warning => ({ kind: 'idle-expert', expert: name, message: `${run.stage.name}: the expert "${name}" gets no step — use more steps or another grid` })));
 }

@@ -28,13 +28,13 @@ export interface Request {
 }
 
 const STAGE = ['steps', 'solver', 'grid', 'guidance', 'scheduler', 'augmentation'] as const satisfies readonly (keyof StageOptions)[];
-const COMMON = ['seed', 'count', 'steps', 'solver', 'grid', 'guidance', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'control', 'imagePrompt', 'encoders', 'stages', 'upscale', 'attention', 'scheduler', 'noise', 'frame', 'signal'];
+const OTHERS = ['seed', 'count', 'negative', 'width', 'height', 'paint', 'style', 'image', 'strength', 'mask', 'control', 'imagePrompt', 'encoders', 'stages', 'upscale', 'attention', 'noise', 'frame', 'signal'];
 
 /** The stages that will run, with their settings. Throws the typed error of the first illegal option. */
 export function resolveRuns(parts: PipelineParts, options: GenerateOptions | BatchOptions): { runs: StageRun[]; share: number; image?: HostTensor; mask?: HostTensor } {
   const { base } = parts;
-  const odd = Object.keys(options).find((name) => ![...COMMON, ...STAGE].includes(name));
-  if (odd !== undefined) throw new OptionError('option', odd, `one of ${COMMON.join(', ')}`);
+  const odd = Object.keys(options).find((name) => ![...STAGE, ...OTHERS].includes(name));
+  if (odd !== undefined) throw new OptionError('option', odd, `one of ${[...STAGE, ...OTHERS].filter((name) => name !== 'augmentation').join(', ')}`);
   const names = (parts.upsamplers ?? []).map((stage) => stage.name);
   const upsamplers = stagesUpTo(options.upscale ?? true, parts.upsamplers ?? []);
   const settings = options.stages ?? {};

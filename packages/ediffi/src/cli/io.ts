@@ -50,6 +50,12 @@ export async function checkFolder(path: string, option: string): Promise<void> {
   if (!(await stat(folder).catch(() => undefined))?.isDirectory()) throw new UsageError(`${option}: there is no folder ${folder} — make it first`);
 }
 
+/** What an option that may be repeated says of the i-th of `count` others: one value is for all of them. Throws UsageError for another number of values. */
+export function valueFor(values: readonly string[], i: number, option: string, count: number, others: string): string | undefined {
+  if (values.length > 1 && values.length !== count) throw new UsageError(`${option}: expected one, or ${count} as there are ${others}, got ${values.length}`);
+  return values.length === 1 ? values[0] : values[i];
+}
+
 /** A number typed on the command line. Throws UsageError. */
 export function numberOption(text: string, option: string): number {
   const value = Number(text);

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import { parseLora, type ExpertLoras, type WeightedLora } from '../index.js';
-import { numberOption, readInput, UsageError } from './io.js';
+import { numberOption, readInput, UsageError, valueFor } from './io.js';
 
 /** LoRA files as typed. */
 export interface LoraArguments {
@@ -14,10 +14,9 @@ export async function loraOption({ lora: typed = [], loraWeight: weights = [] }:
     if (weights.length > 0) throw new UsageError('--lora-weight: goes with --lora, the file');
     return {};
   }
-  if (weights.length > 1 && weights.length !== typed.length) throw new UsageError(`--lora-weight: expected one, or ${typed.length} as there are LoRAs, got ${weights.length}`);
   const read = await Promise.all(typed.map(async (text, i): Promise<{ expert?: string; loaded: WeightedLora }> => {
     const [, expert, path = text] = /^([\w-]+)=(.+)$/.exec(text) ?? [];
-    const weight = weights.length === 1 ? weights[0] : weights[i];
+    const weight = valueFor(weights, i, '--lora-weight', typed.length, 'LoRAs');
     const lora = parseLora(await readInput(path, '--lora'), basename(path).replace(/\.safetensors$/, ''));
     return { ...(expert !== undefined && { expert }), loaded: { lora, ...(weight !== undefined && { weight: numberOption(weight, '--lora-weight') }) } };
   }));

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { GenerateOptions } from '../index.js';
 import { writeAttention } from './attention.js';
-import { checkFolder, numberOption, readInput, UsageError, type Io } from './io.js';
+import { checkFolder, numberOption, readInput, UsageError, valueFor, type Io } from './io.js';
 import { modelOf, type ModelArguments } from './model.js';
 import { previewKind, render } from './preview.js';
 import { Progress } from './progress.js';
@@ -112,13 +112,9 @@ async function controlOption({ control, controlScale = [], controlWindow = [], c
     if (odd) throw new UsageError(`--control-${odd}: goes with --control, the picture`);
     return {};
   }
-  const each = <T>(list: readonly T[], name: string, i: number): T | undefined => {
-    if (list.length > 1 && list.length !== control.length) throw new UsageError(`--control-${name}: expected one, or ${control.length} as there are pictures, got ${list.length}`);
-    return list.length === 1 ? list[0] : list[i];
-  };
   return {
     control: await Promise.all(control.map(async (path, i) => {
-      const [scale, window] = [each(controlScale, 'scale', i), each(controlWindow, 'window', i)];
+      const [scale, window] = [valueFor(controlScale, i, '--control-scale', control.length, 'pictures'), valueFor(controlWindow, i, '--control-window', control.length, 'pictures')];
       return {
         image: await readInput(path, '--control'),
         ...(scale !== undefined && { scale: numberOption(scale, '--control-scale') }),

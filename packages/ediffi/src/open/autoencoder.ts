@@ -28,15 +28,15 @@ export function graphAutoencoder({ decoder, encoder, channels, factor, scale, sh
     return host;
   };
   return {
-    async decode(latents, { signal } = {}) {
+    async decode(latents, call = {}) {
       const inside = float32(latents.data.map((v) => v / scale + shift), latents.shape);
       const session = await decoder();
-      return tiled(inside, (x) => run(session, x, signal ? { signal } : {}), { ...tiling, ratio: factor, channels: 3 });
+      return tiled(inside, (x) => run(session, x, call), { ...tiling, ratio: factor, channels: 3 });
     },
-    async encode(pictures, { noise, signal } = {}) {
+    async encode(pictures, { noise, ...call } = {}) {
       if (!encoder) throw new ModelError('vae_encoder: the model has none, so no picture can be given — export the model with its encoder', 'vae_encoder/model.onnx');
       const session = await encoder();
-      const answers = await tiled(pictures, (x) => run(session, x, signal ? { signal } : {}), { ...tiling, ratio: 1 / factor });
+      const answers = await tiled(pictures, (x) => run(session, x, call), { ...tiling, ratio: 1 / factor });
       const given = answers.shape[1];
       if (given !== channels && given !== 2 * channels) throw new ShapeError(`${session.name} output`, `${channels} channels, or ${2 * channels} with log-variances`, shapeText(answers.shape));
       const [batch = 1, , h = 1, w = 1] = answers.shape;
