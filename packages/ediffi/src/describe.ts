@@ -1,8 +1,8 @@
-import { zeros, type Conditioning, type ExpertEnsemble } from '@ediffi/core';
+import { zeros, type Conditioning } from '@ediffi/core';
 import type { PipelineParts } from './parts.js';
 import { planCalls } from './plan.js';
 import { rangeOf, resolveStage } from './resolve.js';
-import { isUpsampler, type BaseStage, type Upsampler } from './stage.js';
+import { expertsOf, isUpsampler, type BaseStage, type Upsampler } from './stage.js';
 
 /** Options of Pipeline.describe. */
 export interface DescribeOptions {
@@ -34,9 +34,9 @@ async function stageLines(stage: BaseStage | Upsampler, size: { width: number; h
   const guidance = typeof run.scale === 'function' ? 'function' : run.scale;
   const batch = guidance === 1 ? 'one row' : 'two rows (guidance)';
   const head = `${stage.name}  ${size.width} × ${size.height}, ${kind}; ${run.solverName} on ${run.gridName}, ${run.sigmas.length - 1} steps, guidance ${guidance}: ${batch} per call and picture`;
-  const experts = (stage.denoiser as Partial<ExpertEnsemble>).experts ?? [{ name: stage.name, sigmaMin: stage.denoiser.sigmaMin, sigmaMax: stage.denoiser.sigmaMax }];
+  const experts = expertsOf(stage);
   const rows = [['', 'parameters', 'noise interval', 'calls', ...(options.measure !== false ? ['per call'] : [])]];
-  for (const expert of experts) {
+  for (const expert of experts.length ? experts : [{ name: stage.name, sigmaMin: stage.denoiser.sigmaMin, sigmaMax: stage.denoiser.sigmaMax }]) {
     const parameters = stage.parameters?.[expert.name];
     const [low, high] = [Math.max(expert.sigmaMin * s, sigmaMin), expert.sigmaMax * s];
     rows.push([

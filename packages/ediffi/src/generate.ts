@@ -1,4 +1,4 @@
-import { float32, Generator, integer, lincomb, type Abort, type Conditioning, type ExpertEnsemble, type HostTensor } from '@ediffi/core';
+import { float32, Generator, integer, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
 import { AttentionWatch } from './attention/watch.js';
 import { controlled } from './control.js';
 import { prompted } from './image-prompt.js';
@@ -12,6 +12,7 @@ import { encodeTexts, windowsOf } from './prompts.js';
 import { resolveRequest, type Request } from './request.js';
 import type { StageRun } from './resolve.js';
 import { sample, type Conditions } from './sample.js';
+import { expertsOf } from './stage.js';
 import type { GenerationStep } from './step.js';
 import { version } from './version.js';
 import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
@@ -158,8 +159,6 @@ function idleNegative({ negative, runs }: Request): Warning[] {
   if (runs.some(guides) || Object.values(negative).every((text) => text.trim() === '')) return [];
   return [{ kind: 'idle-negative', message: 'the negative prompt does nothing without guidance — set guidance above 1' }];
 }
-
-const expertsOf = ({ denoiser }: StageRun['stage']): readonly { readonly name: string; readonly guidance?: number }[] => (denoiser as Partial<ExpertEnsemble>).experts ?? [];
 
 /** Experts that a whole schedule never reaches: usually too few steps. */
 function idleExperts(parts: PipelineParts, request: Request, plans: readonly RunPlan[]): Warning[] {

@@ -8,7 +8,7 @@ import type { GeneratedImage } from './pictures/generated-image.js';
 import { painting, type Painting } from './painting.js';
 import type { PipelineParts } from './parts.js';
 import { checkWidths } from './prompts.js';
-import { perInstrument, type Stage, type Upsampler } from './stage.js';
+import { expertsOf, perInstrument, type Stage, type Upsampler } from './stage.js';
 import type { GenerationStep } from './step.js';
 
 /** Changes to a pipeline: any part, or single experts by name. */
@@ -105,11 +105,11 @@ function changed(parts: PipelineParts, { experts = {}, ...changes }: PipelineCha
   let next: PipelineParts = { ...parts, ...changes };
   const owned: Disposable[] = [];
   for (const [name, denoiser] of Object.entries(experts)) {
-    const swap = <S extends Stage>(stage: S): S => (expertsOf(stage).includes(name) ? swapped(stage, name, denoiser, owned) : stage);
+    const swap = <S extends Stage>(stage: S): S => (exchangeable(stage).includes(name) ? swapped(stage, name, denoiser, owned) : stage);
     const base = swap(next.base);
     const upsamplers = next.upsamplers?.map(swap);
     if (base === next.base && (upsamplers ?? []).every((stage, i) => stage === next.upsamplers![i])) {
-      const known = [next.base, ...(next.upsamplers ?? [])].flatMap(expertsOf);
+      const known = [next.base, ...(next.upsamplers ?? [])].flatMap(exchangeable);
       throw new OptionError('expert name', name, `one of ${known.join(', ')}`);
     }
     next = { ...next, base, ...(upsamplers && { upsamplers }) };
@@ -118,8 +118,8 @@ function changed(parts: PipelineParts, { experts = {}, ...changes }: PipelineCha
 }
 
 /** Names of the experts that can be exchanged. */
-function expertsOf({ denoiser, exchange }: Stage): string[] {
-  return 'experts' in denoiser && (exchange || 'with' in denoiser) ? (denoiser as ExpertEnsemble).experts.map((expert) => expert.name) : [];
+function exchangeable(stage: Stage): string[] {
+  return stage.exchange || 'with' in stage.denoiser ? expertsOf(stage).map((expert) => expert.name) : [];
 }
 
 /** The stage with one expert exchanged, both plain and instrumented. The new ensembles load anew what they need and are disposed with the variant. */

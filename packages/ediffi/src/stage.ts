@@ -1,4 +1,4 @@
-import type { Abort, Conditioning, Denoiser, Expert, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
+import type { Abort, Conditioning, Denoiser, Expert, ExpertEnsemble, GuidanceScale, GuidedCondition, HostTensor, Instrumentation } from '@ediffi/core';
 import type { Recipe, SchedulerConfig } from '@ediffi/sampler';
 
 /** What a stage does unless told otherwise. */
@@ -117,6 +117,11 @@ export interface Stage {
   readonly sites?: () => readonly string[];
   /** Parameters per expert, for describe(). */
   readonly parameters?: Readonly<Record<string, number>>;
+}
+
+/** The experts of a stage, each with its σ range and perhaps a guidance of its own; empty: the stage is one network. */
+export function expertsOf({ denoiser }: Pick<Stage, 'denoiser'>): readonly Pick<Expert, 'name' | 'sigmaMin' | 'sigmaMax' | 'guidance'>[] {
+  return (denoiser as Partial<ExpertEnsemble>).experts ?? [];
 }
 
 /** The stage that makes the composition. */

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 import classifier
 import tokenizer_files
 from encoders import ClipImage, ClipText, T5Encoder
-from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for
+from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for, trained
 
 OPSET = 18
 PARENTS = Path(__file__).parent / "parents"  # of the experts, float16: not part of the model, for whoever trains on
@@ -122,7 +122,7 @@ def networks(run, card, tokenizers, only=None):
     for stage in card["stages"]:
         for expert in stage["experts"]:
             name = expert["file"].removesuffix(".onnx")
-            makers[name] = lambda name=name: load(network_for(name), f"{name}.pt")
+            makers[name] = lambda name=name: network_for(name) if run is None else trained(run, name)
     if "evaluation" in card:
         makers["classifier"] = lambda: load(classifier.Classifier(), "classifier.pt").fused()
     return {name: make() for name, make in makers.items() if only is None or name in only}
@@ -152,10 +152,8 @@ if __name__ == "__main__":
         weights = torch.load(a.run / f"{name}.pt", map_location="cpu")
         save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, PARENTS / f"{name}.safetensors")
     for name in a.singles:
-        network = network_for(name)
-        network.load_state_dict(torch.load(a.run / f"{name}.pt", map_location="cpu"))
         SINGLES.mkdir(exist_ok=True)
-        print(name, export(rounded(network), name, SINGLES / f"{name}.onnx"), flush=True)
+        print(name, export(rounded(trained(a.run, name)), name, SINGLES / f"{name}.onnx"), flush=True)
     if a.out is None:
         parser.exit()
     torch.manual_seed(0)

@@ -32,7 +32,8 @@ from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, edm_loss, network_for
 
 DROP = {"t5": 0.15, "clip": 0.15, "image": 0.8, "all": 0.1}  # the paper: 0.25, 0.20, 0.90 independent; "all" trains guidance
 UNSAID = 0.5  # where the picture is given, how often the caption leaves its style to it
-GLYPH_SIGMA = 5.0  # see glyph_weights
+GLYPH_SIGMA = 5.0  # see pixel_weights
+OBJECT_SIGMA = 2.0  # the same of objects, which are found later
 GLYPH_NOISE = (0.5, 1.0)  # mean and std of ln σ of signs under --glyphs: at less noise letters are seen, at more not even the board is
 SIGMAS = (0.1, 0.3, 0.7, 1.5, 3.5, 10.0)  # where validation looks
 
@@ -90,7 +91,7 @@ def learning_rate(args, progress, step):
 class Data:
     """Pictures (memory-mapped) with their scenes; captions are worded anew at each use. Crops come with the whole picture, small;
     pictures for the first super-resolution stage with what the base made of them, where repaint.py has run.
-    `signs`: share of each batch that is signs, where it is not to be the world's own; `often`: how many times as often as others scenes of a kind, style or size come."""
+    `signs`: share of each batch that is signs, where it is not to be the world's own; `often`: how many times as often as others scenes of a kind, style or size, or with an object, come."""
 
     def __init__(self, folder, signs=None, often=None):
         self.whole = np.load(folder / "whole.npy", mmap_mode="r") if (folder / "whole.npy").exists() else None
@@ -99,7 +100,7 @@ class Data:
         self.scenes = pickle.loads((folder / "scenes.pkl").read_bytes())
         self.signs = signs
         is_sign = np.array([scene["kind"] == "sign" for scene in self.scenes])
-        traits = [[scene[key] for key in ("kind", "style", "size")] for scene in self.scenes]
+        traits = [[scene["kind"], scene["style"], scene["size"], *{name for name, _ in scene["objects"]}] for scene in self.scenes]
         if unknown := set(often or {}).difference(*traits):
             raise ValueError(f"no scene of {folder} is {', '.join(unknown)}")
         odds = np.array([math.prod((often or {}).get(trait, 1.0) for trait in of_scene) for of_scene in traits])
@@ -112,33 +113,41 @@ class Data:
         return np.sort([rows[np.searchsorted(below, at * below[-1], side="right")] for (rows, below), at in zip(pools, rng.random(n))])
 
     def batch(self, rng, n, device, say_style):
-        """(pictures, what the image encoder sees or None for the pictures themselves, captions, boxes of letters or None, the base's versions or None)."""
+        """(pictures, what the image encoder sees or None for the pictures themselves, captions, scenes, the base's versions or None)."""
         i = self.draw(rng, n)
         whole = None if self.whole is None else to_pixels(self.whole[i]).to(device)
         captions = [world.caption(rng, self.scenes[k], say) for k, say in zip(i, say_style)]
         repainted = None if self.repainted is None else to_pixels(self.repainted[i]).to(device)
-        return to_pixels(self.pictures[i]).to(device), whole, captions, [self.scenes[k].get("written") for k in i], repainted
+        return to_pixels(self.pictures[i]).to(device), whole, captions, [self.scenes[k] for k in i], repainted
 
 
-def glyph_weights(written, sigma, weight, size):
-    """[B,1,size,size]: `weight` where letters stand, 1 elsewhere; letters are few pixels, and without weight the last thing that is learnt
-    (GlyphDraw, arXiv 2303.17870). Above GLYPH_SIGMA no picture tells where its letters are: there the weight would bias the mean."""
-    out = torch.ones(len(written), 1, size, size, device=sigma.device)
-    for row, box, s in zip(out, written, sigma.tolist()):
-        if box and s < GLYPH_SIGMA:
-            x, y, w, h = (v * size / 64 for v in box)
-            row[:, max(0, int(y) - 1) : math.ceil(y + h) + 1, max(0, int(x) - 1) : math.ceil(x + w) + 1] = weight
+def pixel_weights(scenes, sigma, letters, objects, size):
+    """[B,1,size,size]: `letters` where letters stand, `objects` in the square of each object, 1 elsewhere; both are fewer pixels than the ground, and
+    without weight the last thing that is learnt (GlyphDraw, arXiv 2303.17870). At more noise than GLYPH_SIGMA and OBJECT_SIGMA no picture tells where
+    they are: there the weight would bias the mean."""
+    out = torch.ones(len(scenes), 1, size, size, device=sigma.device)
+    for row, scene, s in zip(out, scenes, sigma.tolist()):
+        for box in scene.get("painted", ()) if s < OBJECT_SIGMA else ():
+            row[within(box, size, 0)] = objects
+        if "written" in scene and s < GLYPH_SIGMA:
+            row[within(scene["written"], size, 1)] = letters
     return out
+
+
+def within(box, size, margin):
+    """Where in a [1,size,size] picture a box (x, y, width, height of 64) and `margin` pixels around it lie."""
+    x, y, w, h = (v * size / 64 for v in box)
+    return slice(None), slice(max(0, int(y) - margin), math.ceil(y + h) + margin), slice(max(0, int(x) - margin), math.ceil(x + w) + margin)
 
 
 def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, drop=True):
     with_image = (rng.random(n) >= DROP["image"]) & drop
-    pictures, whole, captions, written, repainted = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
-    weigh = sigma is None and args.glyphs > 1
+    pictures, whole, captions, scenes, repainted = data.batch(rng, n, device, ~with_image | (rng.random(n) >= UNSAID))
+    weigh = sigma is None and max(args.glyphs, args.objects) > 1
     if sigma is None:
         sigma = sample_sigma(rng, n, args.mean, args.std, args.interval)
         if weigh:
-            is_sign = torch.tensor([box is not None for box in written])
+            is_sign = torch.tensor(["written" in scene for scene in scenes])
             sigma = torch.where(is_sign, sample_sigma(rng, n, *GLYPH_NOISE, args.interval), sigma)
     sigma = sigma.to(device)
     if args.name.startswith("sr"):
@@ -151,7 +160,7 @@ def batch_loss(args, network, data, conditioner, rng, n, device, sigma=None, dro
         sigma_data = args.sigma_data
     clean = clean.contiguous(memory_format=torch.channels_last)
     noise = torch.randn_like(clean)
-    pixels = glyph_weights(written, sigma, args.glyphs, clean.shape[-1]) if weigh else 1.0
+    pixels = pixel_weights(scenes, sigma, args.glyphs, args.objects, clean.shape[-1]) if weigh else 1.0
     with autocast(device):
         return edm_loss(network, clean, noise, sigma, sigma_data, *rest, pixels=pixels)
 
@@ -175,18 +184,18 @@ def run_worker(rank, args, port):
     device = torch.device("cuda" if args.cuda else "cpu")
     join(rank, args.workers, port)
     torch.manual_seed(1)
-    network = network_for(args.name).to(device).to(memory_format=torch.channels_last)
+    keeper = Keeper(args.run, args.name, rank)
+    saved = keeper.saved(device)
+    state = saved["network"] if saved else torch.load(args.run / f"{args.parent}.pt", map_location=device) if args.parent else None
+    network = network_for(args.name, state).to(device).to(memory_format=torch.channels_last)
+    if state:
+        network.load_state_dict(state)
     optimizer = Optimizer(network, args.rate, args.muon, rank, args.workers)
     average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     seen, spent, steps = 0, 0.0, 0
-    keeper = Keeper(args.run, args.name, rank)
-    if saved := keeper.saved(device):
-        network.load_state_dict(saved["network"])
+    if saved:
         optimizer.adam.load_state_dict(saved["optimizer"])
         average, seen, spent, steps = saved["average"], saved["seen"], saved["spent"], saved["steps"]
-    elif args.parent:
-        network.load_state_dict(torch.load(args.run / f"{args.parent}.pt", map_location=device))
-        average = {k: v.detach().clone() for k, v in network.state_dict().items()}
     data, held = Data(args.data, args.signs, dict(args.often)), Data(args.validation) if args.validation else None
     conditioner = Conditioner(args.run, args.tokenizers, device)
     rng = np.random.default_rng([args.seed, rank, steps])
@@ -248,8 +257,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--validation", type=Path)
     parser.add_argument("--signs", type=float, help="share of signs in each batch; default: as in the data")
-    parser.add_argument("--often", type=factor, nargs="*", default=[], metavar="WHAT=TIMES", help="how many times as often scenes of a kind, style or size come: sketch=2 3d=0.5")
+    parser.add_argument("--often", type=factor, nargs="*", default=[], metavar="WHAT=TIMES", help="how many times as often scenes of a kind, style or size, or with an object, come: sketch=2 3d=0.5 owl=1.3")
     parser.add_argument("--glyphs", type=float, default=1.0, help="weight of the pixels where letters stand")
+    parser.add_argument("--objects", type=float, default=1.0, help="weight of the pixels of objects, at little noise")
     parser.add_argument("--tokenizers", type=Path, default=here.parent / "tokenizers")
     parser.add_argument("--parent")
     parser.add_argument("--interval", type=float, nargs=2, default=(0.0, math.inf), help="σ range of an expert, (low, high]")
@@ -272,8 +282,8 @@ if __name__ == "__main__":
     parser.add_argument("--check-every", type=int, default=1500)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    if args.glyphs > 1 and args.name.startswith("sr"):
-        parser.error("--glyphs is for the base: its noise levels are not those of a residual")
+    if max(args.glyphs, args.objects) > 1 and args.name.startswith("sr"):
+        parser.error("--glyphs and --objects are for the base: its noise levels are not those of a residual")
     args.run.mkdir(parents=True, exist_ok=True)
     if args.workers == 1:
         run_worker(0, args, 0)

@@ -137,22 +137,23 @@ class UNet(nn.Module):
     """`channels` per level, each level half the size of the one above.
 
     cross, self_: which levels have cross-attention and self-attention; the middle has what the last level has.
+    again: how many more blocks each level has on the way up. subpixel: upsampling by a convolution of its own for each of the four pixels
+    (arXiv 1609.05158), not by repetition, so that what lies between them need not be made anew above.
     `grid`: edge of the learned position map of the last level; 0: none, so that the net is blind to where it looks.
     """
 
     def __init__(self, channels=(48, 96, 160), blocks=(1, 1, 1), cross=(0, 1, 1), self_=(0, 0, 1),
-                 embedding=192, inputs=3, outputs=3, levels=1, grid=8):
+                 embedding=192, inputs=3, outputs=3, levels=1, grid=8, again=(0, 0, 0), subpixel=False):
         super().__init__()
         self.conditioning = Conditioning(embedding, levels)
         self.input = nn.Conv2d(inputs, channels[0], 3, padding=1)
-        level = lambda i: nn.ModuleList(
-            Block(channels[i], embedding, bool(cross[i]), bool(self_[i])) for _ in range(blocks[i])
-        )
+        level = lambda i, count: nn.ModuleList(Block(channels[i], embedding, bool(cross[i]), bool(self_[i])) for _ in range(count))
         n = len(channels)
-        self.down = nn.ModuleList(level(i) for i in range(n))
-        self.up = nn.ModuleList(level(i) for i in range(n))
+        self.down = nn.ModuleList(level(i, blocks[i]) for i in range(n))
+        self.up = nn.ModuleList(level(i, blocks[i] + again[i]) for i in range(n))
         self.shrink = nn.ModuleList(nn.Conv2d(channels[i], channels[i + 1], 3, 2, 1) for i in range(n - 1))
-        self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i], 1) for i in range(n - 1))
+        self.subpixel = subpixel
+        self.grow = nn.ModuleList(nn.Conv2d(channels[i + 1], channels[i] * (4 if subpixel else 1), 1) for i in range(n - 1))
         self.middle = Block(channels[-1], embedding, True, bool(self_[-1]))
         self.position = nn.Parameter(torch.randn(1, channels[-1], grid, grid) * 0.02) if grid else None
         self.norm = nn.GroupNorm(8, channels[0])
@@ -178,7 +179,8 @@ class UNet(nn.Module):
             for block in self.up[i]:
                 h = block(h, embedding, context, mask)
             if i:
-                h = F.interpolate(self.grow[i - 1](h), scale_factor=2.0, mode="nearest")
+                h = self.grow[i - 1](h)
+                h = F.pixel_shuffle(h, 2) if self.subpixel else F.interpolate(h, scale_factor=2.0, mode="nearest")
         return self.output(F.silu(self.norm(h)))
 
 
@@ -224,8 +226,9 @@ class SuperResolution(nn.Module):
         return F.pixel_shuffle(h, 4)
 
 
-def network_for(name):
-    """The network of a graph by its name, base…, sr1…, sr2…; $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
+def network_for(name, state=None):
+    """The network of a graph by its name, base…, sr1…, sr2…; of the base the middle expert is the larger one that grow.py makes, or whichever
+    `state` is a state of. $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
     size = os.environ.get("EDIFFI_NETWORK", "")
     if size not in ("", "large"):
         raise ValueError(f"EDIFFI_NETWORK: expected large or nothing, got {size!r}")
@@ -237,13 +240,15 @@ def network_for(name):
         return SuperResolution(factor=4, channels=(64, 96, 128), bypass=True)
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
         return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
-    return Base(channels=(64, 128, 192))
+    grown = name == "base-middle" if state is None else "net.up.2.2.residual.conv1.weight" in state
+    return Base(channels=(64, 128, 192), **(dict(again=(0, 1, 2), subpixel=True) if grown else {}))
 
 
 def trained(run, name):
     """The network of `name` with the weights of RUN/NAME.pt, for looking at what was learnt."""
-    network = network_for(name).to(memory_format=torch.channels_last)
-    network.load_state_dict(torch.load(run / f"{name}.pt", map_location="cpu"))
+    state = torch.load(run / f"{name}.pt", map_location="cpu")
+    network = network_for(name, state).to(memory_format=torch.channels_last)
+    network.load_state_dict(state)
     return network.eval()
 
 

@@ -168,6 +168,7 @@ class Painter:
 
     def put(self, picture, scene, thing, size, x, y):
         x, y = on_grid(scene["style"], x, y)
+        scene.setdefault("painted", []).append((int(x), int(y), size, size))
         self.paste(picture, self.sprites[scene["style"], *thing][size][self.scale], int(x), int(y))
 
     def render(self, rng, scene):

@@ -180,6 +180,10 @@ class Walk {
       case 'Upsample':
         // Sizes that are computed (diffusers passes them for odd latents) still double: that is all UNets do.
         return first && this.#scaled(first, 1 / (this.constants.floats(node.inputs[node.op === 'Resize' ? 2 : 1])?.at(-1) ?? 2));
+      case 'DepthToSpace':
+        return first && this.#scaled(first, 1 / (node.attributes.get('blocksize')?.i ?? 1));
+      case 'SpaceToDepth':
+        return first && this.#scaled(first, node.attributes.get('blocksize')?.i ?? 1);
       default:
         if (/^(Reduce|ArgM|Global)/.test(node.op)) return this.#reduced(node, known[0]!);
         return this.#met(known, node);

@@ -67,15 +67,18 @@ describe('inspectGraph', () => {
     const report = inspectGraph(await attention().bytes());
     expect(report.sites).toEqual([{ name: 'weights', kind: 'cross', form: 'softmax', stride: 1, rank: 4, columns: [{ input: 't5', length: 3 }] }]);
   });
-  it('follows strides through convolutions and resizes', () => {
+  it.each<[string, number, Uint8Array[]]>([
+    ['a convolution', 2, [node('Conv', ['sample', 'kernel'], 'inner', { strides: [2, 2], pads: [1, 1, 1, 1], kernel_shape: [3, 3] })]],
+    ['patches', 4, [node('SpaceToDepth', ['sample'], 'inner', { blocksize: 4 })]],
+    ['subpixel upsampling', 2, [node('SpaceToDepth', ['sample'], 'patches', { blocksize: 4 }), node('DepthToSpace', ['patches'], 'inner', { blocksize: 2, mode: 'CRD' })]],
+  ])('follows strides through %s', (_, stride, way) => {
     const nodes = [
-      node('Conv', ['sample', 'kernel'], 'half', { strides: [2, 2], pads: [1, 1, 1, 1], kernel_shape: [3, 3] }),
-      node('Reshape', ['half', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'query', { perm: [0, 2, 1] }),
+      ...way, node('Reshape', ['inner', 'to_tokens'], 'flat'), node('Transpose', ['flat'], 'query', { perm: [0, 2, 1] }),
       node('Transpose', ['encoder_hidden_states'], 'key_t', { perm: [0, 2, 1] }),
       node('MatMul', ['query', 'key_t'], 'scores'), node('Softmax', ['scores'], 'weights', { axis: -1 }), node('MatMul', ['weights', 'encoder_hidden_states'], 'output'),
     ];
-    const bytes = modelBytes({ nodes, initializers: [int64s('to_tokens', [0, 2, 4]), float32s('kernel', [2, 2, 3, 3], new Array(36).fill(0))], inputs: [picture, text], outputs: [result] });
-    expect(inspectGraph(bytes).sites[0]!.stride).toBe(2);
+    const bytes = modelBytes({ nodes, initializers: [int64s('to_tokens', [0, 2, -1]), float32s('kernel', [2, 2, 3, 3], new Array(36).fill(0))], inputs: [picture, text], outputs: [result] });
+    expect(inspectGraph(bytes).sites[0]!.stride).toBe(stride);
   });
   it('promises slices only where instrument takes the graph', async () => {
     const attend = (out: string, key: string): Uint8Array[] => [
