@@ -6,7 +6,7 @@ import { main } from './main.js';
 
 it('films a moving region: frames from the same noise change less outside of it than frames of their own', async () => {
   vi.spyOn(console, 'log').mockImplementation(() => undefined);
-  const { file, table } = await main(mkdtempSync(join(tmpdir(), 'ediffi-example-')), 2, 3);
+  const { file, table } = await main(mkdtempSync(join(tmpdir(), 'ediffi-example-')), 3, 8);
   const gif = readFileSync(file);
   expect(gif.subarray(0, 6).toString()).toBe('GIF89a');
   expect([gif.readUInt16LE(6), gif.readUInt16LE(8)]).toEqual([128, 128]);
