@@ -4,7 +4,8 @@
 // Captions and seeds are the same in every row, so that a difference of Fréchet distances is one of the networks: its interval is by paired bootstrap.
 //
 // The single network is benchmarks/weights/base-single.onnx (packages/model/training/README.md, "Version 0.8"): the middle expert, trained on over all noise levels for as many
-// scenes as the high-noise and the low-noise expert have seen. Version 0.4.1 had a single network in super-resolution, too: its table is in docs/guide/science.md (git checkout 630c1d3).
+// scenes as the high-noise and the low-noise expert had seen in version 0.9 (git checkout 741b22d): the present middle expert is larger and has seen more, so that its rows
+// are no equal comparison. Version 0.4.1 had a single network in super-resolution, too: its table is in docs/guide/science.md (git checkout 630c1d3).
 //
 //   node benchmarks/experts.mjs [--seeds 2] [--steps 25] [--sheet FILE] [--save]      # pictures per row: seeds × 256 captions; --sheet: the first fixed prompts, a row of pictures per row
 import { readFileSync } from 'node:fs';

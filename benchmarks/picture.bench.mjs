@@ -55,10 +55,13 @@ async function bareCalls() {
   };
 }
 
-/** The base with the middle expert's network, loaded once or for each expert anew, guided where the three are. */
+/** The middle expert's network, loaded for each expert anew. */
 const middle = stage.denoiser.experts.find(({ name }) => name === 'middle');
-const networks = await Promise.all(stage.denoiser.experts.map(() => middle.denoiser()));
-const [single, three] = [() => networks[0], (i) => networks[i]].map((pick) => base.with({ base: { ...stage, denoiser: new ExpertEnsemble(stage.denoiser.experts.map((expert, i) => ({ ...expert, denoiser: pick(i) }))) } }));
+const copies = await Promise.all(stage.denoiser.experts.map(() => middle.denoiser()));
+/** The base with these networks for its experts, guided where those are. */
+const withNetworks = (networks) => base.with({ base: { ...stage, denoiser: new ExpertEnsemble(stage.denoiser.experts.map((expert, i) => ({ ...expert, denoiser: networks[i] }))) } });
+const single = withNetworks(copies.map(() => copies[0]));
+const three = withNetworks(copies);
 const mask = float32(Float32Array.from({ length: 64 }, (_, i) => Number(i % 8 < 4)), [8, 8]);
 const variants = {
   base: () => base.generate(PROMPT, { seed: 7 }),
@@ -79,7 +82,7 @@ for (let round = -1; round < Number(values.rounds); round++) {
     if (round >= 0) seconds[name].push((performance.now() - started) / 1000); // round −1 loads and warms up
   }
 }
-await Promise.all([base, cascade, single, three, ...networks].map((part) => part.dispose()));
+await Promise.all([base, cascade, single, three, ...copies].map((part) => part.dispose()));
 
 const ratio = (a, b) => Number(median(seconds[a].map((v, i) => v / seconds[b][i])).toFixed(3));
 const bestRatio = (a, b) => Number((Math.min(...seconds[a]) / Math.min(...seconds[b])).toFixed(3));

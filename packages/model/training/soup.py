@@ -21,8 +21,8 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, required=True)
     a = parser.parse_args()
     parent = torch.load(a.parent)
-    earlier = {name: torch.load(a.earlier / f"base-{name}.pt") for name in EXPERTS}
-    earlier["control"] = {k: sum(earlier[name][k] for name in EXPERTS) / len(EXPERTS) for k in parent}
+    expert = lambda name: torch.load(a.earlier / f"base-{name}.pt")
     for name, share in (part.split("=") for part in a.share):
         share = float(share)
-        torch.save({k: (1 - share) * parent[k] + share * earlier[name][k] for k in parent}, a.out / f"base-{name}.pt")
+        others = [expert(each) for each in (EXPERTS if name == "control" else [name])]  # only what is asked for: experts may be of different sizes
+        torch.save({k: (1 - share) * parent[k] + share * sum(other[k] for other in others) / len(others) for k in parent}, a.out / f"base-{name}.pt")
