@@ -1,7 +1,7 @@
 /* The playground as a visitor uses it: words chosen and painted with the mouse, the picture as Node paints it, and a page that never waits. */
 import axe from 'axe-core';
 import { float32 } from '@ediffi/core';
-import { decodePng, loadEdiffi } from 'ediffi';
+import { bestOf, decodePng, loadEdiffi } from 'ediffi';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -255,14 +255,14 @@ inChromium('the playground', () => {
 
   it('opens a link in the page that is there already, and passes over what it does not know in it', async () => {
     const { own, errors } = await holding();
-    const shared = { prompt: 'a lake', seed: 12, steps: 9, solver: 'euler', guidance: 4, paint: 0.5, width: 384, height: 256, layers: [{ id: 3, phrase: 'lake', color: '#123456' }], labels: new Uint8Array(384 * 256).fill(3) };
-    const shown = async (): Promise<unknown[]> => [await own.inputValue('#prompt'), await own.inputValue('#seed'), await own.inputValue('#size'), await own.locator('#words button').allTextContents(), await own.locator('.layers li').allTextContents(), await seen(own)];
+    const shared = { prompt: 'a lake', seed: 12, candidates: 3, steps: 9, solver: 'euler', guidance: 4, paint: 0.5, width: 384, height: 256, layers: [{ id: 3, phrase: 'lake', color: '#123456' }], labels: new Uint8Array(384 * 256).fill(3) };
+    const shown = async (): Promise<unknown[]> => [await own.inputValue('#prompt'), await own.inputValue('#seed'), await own.inputValue('#candidates'), await own.inputValue('#size'), await own.locator('#words button').allTextContents(), await own.locator('.layers li').allTextContents(), await seen(own)];
     const open = async (link: object): Promise<void> => {
       const hash = await encode(link as typeof shared);
       await own.evaluate((to) => void (location.hash = to), hash);
       await own.evaluate(() => new Promise((resolve) => setTimeout(resolve, 100)));
     };
-    const lake = ['a lake', '12', '384x256', ['a', 'lake'], ['lake✕'], [0x123456]];
+    const lake = ['a lake', '12', '3', '384x256', ['a', 'lake'], ['lake✕'], [0x123456]];
     await open(shared);
     expect(await shown()).toEqual(lake);
     expect(await own.isDisabled('#undo')).toBe(true);
@@ -270,7 +270,7 @@ inChromium('the playground', () => {
     await open({ ...shared, prompt: 'a wood', layers: [null] });
     expect(await shown()).toEqual(lake);
     await open({ ...shared, prompt: 'a wood', seed: 13, canvas: 1, nothing: 2 });
-    expect(await shown()).toEqual(['a wood', '13', '384x256', ['a', 'wood'], ['lake✕'], [0x123456]]);
+    expect(await shown()).toEqual(['a wood', '13', '3', '384x256', ['a', 'wood'], ['lake✕'], [0x123456]]);
     await own.reload();
     await own.waitForSelector('body[data-ready]', { timeout: 5000 });
     expect((await shown())[0]).toBe('a wood');
@@ -282,9 +282,9 @@ inChromium('the playground', () => {
     await steps(STEPS);
     await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
     await page.keyboard.press('Control+Enter');
-    await page.waitForFunction(() => /Painted|Not painted/.test(document.querySelector('#status')!.textContent!), undefined, { timeout: 55_000 });
+    await page.waitForFunction(() => /painted/i.test(document.querySelector('#status')!.textContent!), undefined, { timeout: 55_000 });
     const tasks = tasksOf(await browser.stopTracing());
-    expect(await page.textContent('#status')).toMatch(/^Painted in .* wasm, 1 thread/);
+    expect(await page.textContent('#status')).toMatch(/^Seed 7 painted in .* wasm, 1 thread/);
     expect(await page.locator('#timeline li').allTextContents()).toEqual([expect.stringMatching(/^high \d/), expect.stringMatching(/^middle \d/), expect.stringMatching(/^low \d/), expect.stringMatching(/^sr1-high \d/), expect.stringMatching(/^sr1-low \d/), expect.stringMatching(/^sr2 \d/)]);
     const [download] = await Promise.all([page.waitForEvent('download'), page.click('#save')]);
     expect(await page.evaluate(() => [...document.querySelectorAll<HTMLCanvasElement>('#canvas, #picture')].map(({ width, height }) => [width, height]))).toEqual([[256, 256], [256, 256]]);
@@ -302,9 +302,23 @@ inChromium('the playground', () => {
     expect(Math.max(...tasks)).toBeLessThan(100);
 
     await page.click('#go');
-    await page.waitForFunction(() => /^Step 2/.test(document.querySelector('#status')!.textContent!));
+    await page.waitForFunction(() => /^Seed 7 · step 2/.test(document.querySelector('#status')!.textContent!));
     await page.keyboard.press('Escape');
     await page.waitForFunction(() => document.querySelector('#status')!.textContent === 'Stopped.');
+  });
+
+  it('paints the best of two: the one that Node chooses', async () => {
+    await page.fill('#seed', '8');
+    await page.locator('#candidates').fill('2');
+    await page.click('#go');
+    await page.waitForFunction(() => /painted/i.test(document.querySelector('#status')!.textContent!), undefined, { timeout: 55_000 });
+    const painted = await labels();
+    const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
+    const ediffi = await loadEdiffi();
+    const { picture } = await bestOf(ediffi, 'a red apple on the beach', { seed: 8, candidates: 2, steps: STEPS, solver: 'eulerAncestral', guidance: 3, paint: { regions } }).finish();
+    await ediffi.dispose();
+    expect(await page.textContent('#status')).toMatch(new RegExp(`^Seed ${picture.metadata.seed} painted in `));
+    await page.locator('#candidates').fill('1');
   });
 
   it('keeps prompt, canvas and seed in its link, and works without a network afterwards', async () => {

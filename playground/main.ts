@@ -97,7 +97,7 @@ async function go(): Promise<void> {
   result.begin();
   working(true);
   const wish = {
-    prompt, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
+    prompt, seed: numberIn('seed'), candidates: numberIn('candidates'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
     placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })), paint: numberIn('paint'),
     styleStrength: numberIn('style-strength'), strength: numberIn('strength'), attention: input('attention').checked,
   };
@@ -140,7 +140,7 @@ function resize(): void {
 
 async function share(): Promise<void> {
   const { width, height, layers, labels } = board;
-  const hash = await encode({ prompt: input('prompt').value, seed: numberIn('seed'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), paint: numberIn('paint'), width, height, layers, labels });
+  const hash = await encode({ prompt: input('prompt').value, seed: numberIn('seed'), candidates: numberIn('candidates'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), paint: numberIn('paint'), width, height, layers, labels });
   history.replaceState(null, '', `#${hash}`);
   const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
   result.say(copied ? 'The link is copied: it holds the prompt, the canvas and the seed.' : 'The address bar now holds the link: prompt, canvas and seed.');
@@ -154,7 +154,7 @@ async function restore(): Promise<void> {
   const named = `${shared?.width}x${shared?.height}`;
   if (shared && location.hash === hash && [...size.options].some(({ value }) => value === named)) {
     [input('prompt').value, size.value] = [shared.prompt, named];
-    for (const id of ['seed', 'steps', 'solver', 'guidance', 'paint'] as const) if (shared[id] !== undefined) input(id).value = String(shared[id]);
+    for (const id of ['seed', 'candidates', 'steps', 'solver', 'guidance', 'paint'] as const) if (shared[id] !== undefined) input(id).value = String(shared[id]);
     board.open(shared);
     [chosen, picked, erasing] = [undefined, undefined, false];
   }
@@ -215,7 +215,7 @@ async function takeMask(): Promise<void> {
 
 element('solver').replaceChildren(...Object.keys(solvers).map((name) => create('option', { value: name }, name)));
 const { steps, solver, guidance, paint } = BASE_DEFAULTS;
-Object.entries({ prompt: 'a red car on the beach', seed: 7, steps, solver, guidance, paint, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
+Object.entries({ prompt: 'a red car on the beach', seed: 7, candidates: 1, steps, solver, guidance, paint, 'style-strength': 1, strength: 0.6 }).forEach(([id, value]) => (input(id).value = String(value)));
 const actions: Record<string, () => unknown> = {
   go, share, theme, stop, undo: () => (board.undo(), refresh()), redo: () => (board.redo(), refresh()), clear: () => (board.clear(), refresh()),
   brush: () => ((erasing = false), refresh()), eraser: () => ((erasing = true), refresh()), dice: () => (input('seed').value = String(Math.floor(Math.random() * 2 ** 32))),

@@ -17,6 +17,8 @@ export interface PlacedWords {
 export interface Wish {
   readonly prompt: string;
   readonly seed: number;
+  /** The best of so many by CLIP; 1: the seed's own picture. */
+  readonly candidates: number;
   readonly steps: number;
   readonly solver: string;
   readonly guidance: number;
@@ -44,6 +46,6 @@ export interface WordMap {
 export type Answer =
   | { readonly type: 'loading'; readonly loaded: number; readonly total: number; readonly cached: boolean }
   | { readonly type: 'plan'; readonly experts: readonly { readonly name: string; readonly calls: number }[] }
-  | { readonly type: 'step'; readonly index: number; readonly count: number; readonly stage: string; readonly expert: string; readonly sigma: number; readonly preview: Pixels }
-  | { readonly type: 'done'; readonly picture: Pixels; readonly png: Uint8Array<ArrayBuffer>; readonly warnings: readonly string[]; readonly maps: readonly WordMap[]; readonly device: string; readonly seconds: number }
+  | { readonly type: 'step'; readonly index: number; readonly count: number; readonly stage: string; readonly expert: string; readonly sigma: number; readonly seed: number; readonly preview: Pixels }
+  | { readonly type: 'done'; readonly seed: number; readonly picture: Pixels; readonly png: Uint8Array<ArrayBuffer>; readonly warnings: readonly string[]; readonly maps: readonly WordMap[]; readonly device: string; readonly seconds: number }
   | { readonly type: 'failed'; readonly message: string; readonly stopped: boolean };

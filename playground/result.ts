@@ -55,10 +55,11 @@ export class Result {
     );
   }
 
-  #step({ index, count, expert, stage, sigma, preview }: Extract<Answer, { type: 'step' }>): void {
+  #step({ index, count, expert, stage, sigma, seed, preview }: Extract<Answer, { type: 'step' }>): void {
     show(this.#picture, preview);
     this.#progress.value = (index + 1) / count;
-    this.say(`Step ${index + 1} of ${count} · ${stage === expert ? stage : `${stage}, expert ${expert}`} · σ ${sigma.toPrecision(3)}`);
+    if (index === 0) this.#done = new Map(); // the next candidate
+    this.say(`Seed ${seed} · step ${index + 1} of ${count} · ${stage === expert ? stage : `${stage}, expert ${expert}`} · σ ${sigma.toPrecision(3)}`);
     this.#done.set(expert, (this.#done.get(expert) ?? 0) + 1);
     for (const item of element('timeline').children as Iterable<HTMLElement>) {
       const own = item.dataset['expert'] === expert;
@@ -69,11 +70,11 @@ export class Result {
     }
   }
 
-  #finish({ picture, png, warnings, maps, device, seconds }: Extract<Answer, { type: 'done' }>): void {
+  #finish({ seed, picture, png, warnings, maps, device, seconds }: Extract<Answer, { type: 'done' }>): void {
     this.#loaded = true;
     show(this.#picture, picture);
     this.#progress.value = 1;
-    this.say(`Painted in ${seconds.toFixed(1)} s on ${device}.`);
+    this.say(`Seed ${seed} painted in ${seconds.toFixed(1)} s on ${device}.`);
     element('notes').replaceChildren(...warnings.map((text) => create('li', {}, text)));
     for (const item of element('timeline').children as Iterable<HTMLElement>) item.removeAttribute('aria-current');
     URL.revokeObjectURL(this.#save.href);

@@ -5,6 +5,7 @@ import type { Layer } from './board.js';
 export interface Shared {
   readonly prompt: string;
   readonly seed: number;
+  readonly candidates: number;
   readonly steps: number;
   readonly solver: string;
   readonly guidance: number;

@@ -1,7 +1,7 @@
 /* The whole SDK off the page's thread: reading, hashing and changing graphs takes tens of milliseconds, and the page must never wait. */
 import { float32 } from '@ediffi/core';
 import { ortWeb } from '@ediffi/backends/ort-web';
-import { loadEdiffi, rgbaOf, type Cascade, type GenerateOptions, type Picture } from 'ediffi';
+import { bestOf, loadEdiffi, rgbaOf, type Cascade, type GenerateOptions, type Picture } from 'ediffi';
 import type { Answer, Pixels, Request, Wish } from './protocol.js';
 
 const here = (path: string): string => new URL(path, self.location.href).href;
@@ -47,11 +47,16 @@ async function paint(wish: Wish): Promise<void> {
     const plan = await ediffi.plan(wish.prompt, options);
     post({ type: 'plan', experts: plan.flatMap(({ experts }) => experts) });
     const started = performance.now();
-    const painting = ediffi.stream(wish.prompt, options);
-    for await (const { index, count, stage, expert, sigma, preview } of painting) post({ type: 'step', index, count, stage, expert, sigma, preview: pixels(await preview()) });
-    const picture = await painting.finish();
+    const { candidates } = wish;
+    const painting = candidates === 1 ? ediffi.stream(wish.prompt, options) : bestOf(ediffi, wish.prompt, { ...options, candidates });
+    for await (const step of painting) {
+      const { index, count, stage, expert, sigma } = step;
+      post({ type: 'step', index, count, stage, expert, sigma, seed: 'seed' in step ? step.seed : wish.seed, preview: pixels(await step.preview()) });
+    }
+    const painted = await painting.finish();
+    const picture = 'candidates' in painted ? painted.picture : painted;
     const maps = (picture.attention?.words ?? []).map(({ text, width, height, values }) => ({ word: text, width, height, values }));
-    post({ type: 'done', picture: pixels(rgbaOf(picture.tensor, 'picture')), png: Uint8Array.from(picture.toPng()), warnings: picture.warnings.map(({ message }) => message), maps, device: backend.device.id, seconds: (performance.now() - started) / 1000 });
+    post({ type: 'done', seed: picture.metadata.seed, picture: pixels(rgbaOf(picture.tensor, 'picture')), png: Uint8Array.from(picture.toPng()), warnings: picture.warnings.map(({ message }) => message), maps, device: backend.device.id, seconds: (performance.now() - started) / 1000 });
   } catch (error) {
     if (stop === control || !control.signal.aborted) post({ type: 'failed', message: error instanceof Error ? error.message : String(error), stopped: control.signal.aborted });
   }

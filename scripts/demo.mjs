@@ -1,14 +1,15 @@
 // npm run demo: paints with the embedded eDiff-I, offline, and names the files it wrote.
 //   out/text-to-image.png      a prompt
+//   out/best-of.png            the same prompt: the best of six seeds, as CLIP sees them
 //   out/paint-with-words.png   the canvas | the picture it steered
 //   out/style.png              the reference picture | a picture without it | in its style, same prompt and seed
 //   out/encoders.png           T5 only | CLIP only | both, same prompt and seed
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { encodePng, loadEdiffi, pictureOf, resized, tensorOf } from '../packages/ediffi/dist/index.js';
+import { bestOf, encodePng, loadEdiffi, pictureOf, resized, tensorOf } from '../packages/ediffi/dist/index.js';
 
-const SEED = 7; // for every picture: none was picked
+const SEED = 7; // for every picture; best-of.png begins there
 const root = fileURLToPath(new URL('..', import.meta.url));
 const out = join(root, 'out');
 const asset = (name) => new Uint8Array(readFileSync(join(root, 'examples', 'assets', name)));
@@ -66,7 +67,12 @@ try {
   const ediffi = await loadEdiffi({ ...(process.argv[2] && { folder: process.argv[2] }) });
   console.log(await ediffi.describe());
 
-  write('text-to-image.png', 'a prompt', await paint(ediffi, 'Text to image', 'a panda in the snow'));
+  const panda = 'a panda in the snow';
+  write('text-to-image.png', 'a prompt', await paint(ediffi, 'Text to image', panda));
+
+  const { picture, candidates } = await bestOf(ediffi, panda, { seed: SEED, candidates: 6 }).finish();
+  console.log(`\nThe best of six, by CLIP: "${panda}"\n  CLIP score by seed: ${candidates.map(({ seed, score }) => `${seed} ${score.toFixed(3)}`).join(', ')}`);
+  write('best-of.png', `the same prompt, seeds ${SEED} to ${SEED + 5}: the one that CLIP finds nearest to it`, picture);
 
   const canvas = asset('scene.png');
   const colors = JSON.parse(new TextDecoder().decode(asset('scene.json')));

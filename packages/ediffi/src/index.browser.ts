@@ -3,6 +3,7 @@ export { EdiffiError, ExpertEnsemble, float32, PaintWithWords } from '@ediffi/co
 export { Attention, type AttentionOptions, type StepAttention } from './attention/attention.js';
 export { HeatMap, type HeatMapPngOptions, type MaskOptions } from './attention/heat-map.js';
 export type { Word } from './attention/words.js';
+export * from './best-of.js';
 export { describe, type DescribeOptions } from './describe.js';
 export { inpainted, type Known } from './inpaint.js';
 export * from './load.js';

@@ -65,6 +65,8 @@ describe('help and usage', () => {
     [['paint', 'a cat', '--stepss', '3'], /unknown option '--stepss'/],
     [['pain'], /unknown command 'pain'/],
     [['paint', 'a cat', '--steps', 'many'], /^ediffi: --steps: expected a number, got "many"/],
+    [['paint', 'a cat', '--count', '2', '--best-of', '2'], /--best-of: one picture, not with --count/],
+    [['paint', 'a cat', '--best-of', '0'], /candidates: expected an integer.* 1/],
     [['paint', 'a cat', '--canvas', 'x.png'], /--canvas and --colors go together/],
     [['paint', 'a cat', '--image', '/nowhere/x.png'], /--image: cannot read \/nowhere\/x.png \(ENOENT\)/],
     [['paint', 'a cat', '--size', 'big'], /--size: expected WIDTHxHEIGHT/],
@@ -109,6 +111,15 @@ describe('painting', () => {
     const png = new Uint8Array(readFileSync(out));
     expect(decodePng(png).width).toBe(256);
     expect(readPngText(png)).toMatchObject({ prompt: 'a red aple', seed: '7', plan: expect.stringContaining('base: high') });
+  });
+
+  it('paints the best of several, and says how CLIP scored them', async () => {
+    const out = join(folder, 'best.png');
+    const { code, out: named, err } = await ediffi(['paint', 'a red apple', '--seed', '7', '--best-of', '3', '--steps', '4', '--no-upscale', '--out', out, ...model]);
+    expect({ code, named }).toEqual({ code: 0, named: `${out}\n` });
+    const [, best] = /CLIP score by seed: (\d+) 0\.\d{3}, \d+ 0\.\d{3}, \d+ 0\.\d{3}\n/.exec(err)!;
+    expect(readPngText(new Uint8Array(readFileSync(out)))['seed']).toBe(best);
+    expect(err).toMatch(/network calls, and base for each of 3 candidates\n/);
   });
 
   it('shows every step of a solver that inserts some, on a terminal', async () => {

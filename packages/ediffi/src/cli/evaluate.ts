@@ -9,6 +9,7 @@ export interface EvaluateArguments {
   readonly against?: string;
   readonly count: string;
   readonly seed: string;
+  readonly bestOf?: string;
   readonly steps?: string;
   readonly guidance?: string;
   readonly solver?: string;
@@ -23,6 +24,7 @@ export async function evaluateCommand(folder: string | undefined, typed: Evaluat
   if ((folder === undefined) !== (typed.against === undefined)) throw new UsageError('evaluate: give a folder of PNG files and --against another one, or neither for the model itself');
   const where = { ...(typed.model !== undefined && { folder: typed.model }), ...(io.signal && { signal: io.signal }) };
   const [count, seed] = [numberOption(typed.count, '--count'), numberOption(typed.seed, '--seed')];
+  const candidates = typed.bestOf === undefined ? {} : { candidates: numberOption(typed.bestOf, '--best-of') };
   const paint = {
     ...(typed.upscale !== undefined && { upscale: typed.upscale }),
     ...(typed.steps !== undefined && { steps: numberOption(typed.steps, '--steps') }),
@@ -39,7 +41,7 @@ export async function evaluateCommand(folder: string | undefined, typed: Evaluat
   const call = io.signal ? { signal: io.signal } : {};
   try {
     if (folders.length === 0) {
-      const run = evaluateModel(ediffi, judge, set, { count, seed, paint, ...call });
+      const run = evaluateModel(ediffi, judge, set, { count, seed, paint, ...candidates, ...call });
       let step = await run.next();
       for (; !step.done; step = await run.next()) if (io.err.isTTY) io.err.write(`\r${step.value.done}/${step.value.count} pictures`);
       if (io.err.isTTY) io.err.write('\r\x1b[K');

@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { GenerateOptions } from '../index.js';
+import { bestOf, type GenerateOptions } from '../index.js';
 import { writeAttention } from './attention.js';
 import { checkFolder, numberOption, readInput, UsageError, valueFor, type Io } from './io.js';
 import { modelOf, type ModelArguments } from './model.js';
@@ -14,6 +14,7 @@ export interface PaintArguments extends ModelArguments {
   readonly upscale?: boolean | string;
   readonly seed?: string;
   readonly count?: string;
+  readonly bestOf?: string;
   readonly steps?: string;
   readonly srSteps?: string;
   readonly solver?: string;
@@ -44,7 +45,8 @@ export interface PaintArguments extends ModelArguments {
 export async function paintCommand(prompt: string, typed: PaintArguments, io: Io): Promise<void> {
   const typedOptions = await generateOptions(typed, io.signal);
   const srSteps = typed.srSteps === undefined ? undefined : numberOption(typed.srSteps, '--sr-steps');
-  const count = typed.count === undefined ? 1 : numberOption(typed.count, '--count');
+  if (typed.count !== undefined && typed.bestOf !== undefined) throw new UsageError('--best-of: one picture, not with --count');
+  const [count, candidates] = [numberOption(typed.count ?? '1', '--count'), numberOption(typed.bestOf ?? '1', '--best-of')];
   const kind = previewKind(typed.preview, io.err, io.env);
   await checkFolder(typed.out, '--out');
   const ediffi = await modelOf(typed, io);
@@ -53,13 +55,15 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
     const stages = Object.fromEntries((ediffi.parts.upsamplers ?? []).map(({ name }) => [name, { steps: srSteps! }]));
     const options = { ...typedOptions, ...(srSteps !== undefined && { stages }) };
     const plan = await ediffi.plan(prompt, options);
-    io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls\n`);
+    io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls${typed.bestOf === undefined ? '' : `, and ${plan[0]!.stage} for each of ${candidates} candidates`}\n`);
     const started = Date.now();
     const progress = new Progress(io.err, kind);
-    const painting = ediffi.stream(prompt, { ...options, count });
+    const painting = typed.bestOf === undefined ? ediffi.stream(prompt, { ...options, count }) : bestOf(ediffi, prompt, { ...options, candidates });
     for await (const step of painting) await progress.show(step);
-    const pictures = await painting.finish();
+    const painted = await painting.finish();
+    const pictures = 'picture' in painted ? [painted.picture] : painted;
     progress.clear();
+    if ('candidates' in painted) io.err.write(`CLIP score by seed: ${painted.candidates.map(({ seed, score }) => `${seed} ${score.toFixed(3)}`).join(', ')}\n`);
     for (const [i, picture] of pictures.entries()) {
       const path = pictures.length === 1 ? typed.out : typed.out.replace(/(\.png)?$/i, `-${picture.metadata.seed}.png`);
       await writeFile(path, picture.toPng()).catch((cause: unknown) => {

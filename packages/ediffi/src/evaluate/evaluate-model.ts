@@ -1,4 +1,5 @@
 import { floats, integer, ModelError, type Abort } from '@ediffi/core';
+import { bestOf } from '../best-of.js';
 import type { GenerateOptions } from '../options.js';
 import type { Pipeline } from '../pipeline.js';
 import { bootstrap, type Estimate } from './bootstrap.js';
@@ -10,10 +11,14 @@ import { kid } from './kid.js';
 import { asBatch, rowsAt } from './pictures.js';
 import type { EvaluationSet } from './scenes.js';
 
-/** Options of evaluateModel. `count` captions (2 or more, default 64) drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate. */
+/**
+ * Options of evaluateModel. `count` captions (2 or more, default 64) drawn with `seed`; picture i is painted with seed + i; `paint`: any option of generate.
+ * `candidates`: each picture is the best of so many by CLIP (bestOf), no two painted with the same seed.
+ */
 export interface EvaluateOptions {
   readonly count?: number;
   readonly seed?: number;
+  readonly candidates?: number;
   readonly paint?: Omit<GenerateOptions, 'seed' | 'signal'>;
   readonly signal?: Abort;
 }
@@ -54,7 +59,7 @@ function questionsOf(scene: EvaluationSet['scenes'][number]): readonly string[] 
 
 /** Paints captions of the evaluation set and measures the pictures; yields how many are done. Rejects with OptionError for illegal options. */
 export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: EvaluationSet, options: EvaluateOptions = {}): AsyncGenerator<{ done: number; count: number }, Evaluation, void> {
-  const { seed = 0, signal } = options;
+  const { seed = 0, candidates = 1, signal } = options;
   const { imageEncoder: image, encoders } = pipeline.parts;
   const text = encoders['clip'];
   if (!image || !text) throw new ModelError('evaluate: the model has no CLIP text and image encoders', 'card.json');
@@ -67,7 +72,9 @@ export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: Eval
   for (const [i, row] of chosen.entries()) {
     signal?.throwIfAborted();
     const scene = set.scenes[row]!;
-    const picture = asBatch((await pipeline.generate(scene.caption, { ...options.paint, ...call, seed: seed + i })).tensor);
+    const how = { ...options.paint, ...call, seed: seed + i * candidates };
+    const painting = candidates === 1 ? pipeline.generate(scene.caption, how) : bestOf(pipeline, scene.caption, { ...how, candidates }).finish().then((best) => best.picture);
+    const picture = asBatch((await painting).tensor);
     const verdicts = await judge.look(picture, call);
     painted.judge.push(...verdicts.features);
     painted['clip-image'].push(...(await floats((await image.encode(picture, call)).pooled!)));

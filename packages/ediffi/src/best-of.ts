@@ -1,0 +1,72 @@
+import { finiteNumber, integer, OptionError, type Abort, type HostTensor } from '@ediffi/core';
+import { clipScores } from './evaluate/clip-score.js';
+import { asBatch } from './evaluate/pictures.js';
+import type { GenerateOptions, Prompt } from './options.js';
+import { painting, type Painting } from './painting.js';
+import type { GeneratedImage } from './pictures/generated-image.js';
+import type { Pipeline } from './pipeline.js';
+import type { GenerationStep } from './step.js';
+
+/** How well a picture `[1, 3, H, W]` in −1…1, as the base stage paints it, is what the prompt asks for: the more, the better. */
+export type Score = (picture: HostTensor, prompt: string, call: { readonly signal?: Abort }) => number | Promise<number>;
+
+/** Options of bestOf: those of generate, but for the noise. */
+export interface BestOptions extends Omit<GenerateOptions, 'noise'> {
+  /** How many are painted by the base stage, with `seed`, `seed` + 1, …: 1 to 64, default 4. */
+  readonly candidates?: number;
+  /** Default: the cosine of the pipeline's own CLIP encoders. */
+  readonly score?: Score;
+}
+
+/** The candidate with the highest score, as generate paints its seed, and all of them, the best first. */
+export interface Best {
+  readonly picture: GeneratedImage;
+  readonly candidates: readonly { readonly seed: number; readonly score: number }[];
+}
+
+/** A step of one of the candidates, or of the stages that finish the best of them. */
+export interface BestStep extends GenerationStep {
+  readonly seed: number;
+}
+
+/**
+ * Paints candidates with the base stage alone, lets CLIP say which fits the prompt best, and finishes that one: reranking, DALL·E's way (arXiv 2102.12092, § 2.6). The base stage runs
+ * once more for the picture (unless nothing comes after it), so that it is, byte for byte, what `generate` paints of its seed.
+ * Rejects with a typed error before any work for illegal options, and with OptionError for a pipeline without both CLIP encoders when there is no `score`.
+ */
+export const bestOf = (pipeline: Pipeline, prompt: Prompt, options: BestOptions = {}): Painting<Best, BestStep> => painting(candidatesThenBest(pipeline, prompt, options));
+
+async function* candidatesThenBest(pipeline: Pipeline, prompt: Prompt, { candidates = 4, score: given, ...options }: BestOptions): AsyncGenerator<BestStep, Best, void> {
+  if ('noise' in options) throw new OptionError('noise', 'a tensor', 'none: the candidates differ by their noise');
+  const [{ resolveRequest }, { resolveSeeds }] = await Promise.all([import('./request.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
+  const seeds = resolveSeeds({ ...(options as GenerateOptions), count: integer('candidates', candidates, 1, 64) });
+  const score = given ?? clipScore(pipeline);
+  const { runs } = resolveRequest(pipeline.parts, prompt, { ...options, seed: seeds[0]! }); // refuses what generate would refuse
+  const { attention, ...rest } = options;
+  const base = { ...rest, upscale: false, width: runs[0]!.width, height: runs[0]!.height };
+  const call = options.signal ? { signal: options.signal } : {};
+  const text = typeof prompt === 'string' ? prompt : (prompt['clip'] ?? Object.values(prompt)[0] ?? '');
+  const found: { seed: number; score: number }[] = [];
+  let best: { picture: GeneratedImage; score: number } | undefined;
+  for (const seed of seeds) {
+    const picture = yield* seeded(pipeline.stream(prompt, { ...base, seed }), seed);
+    const points = finiteNumber('score', await score(asBatch(picture.tensor), text, call));
+    found.push({ seed, score: points });
+    if (!best || points > best.score) best = { picture, score: points };
+  }
+  const { seed } = best!.picture.metadata;
+  const finished = runs.length === 1 && !attention ? best!.picture : yield* seeded(pipeline.stream(prompt, { ...options, seed }), seed);
+  return { picture: finished, candidates: found.sort((a, b) => b.score - a.score) };
+}
+
+/** The steps of a painting, each with its seed. */
+async function* seeded<T>(steps: Painting<T>, seed: number): AsyncGenerator<BestStep, T, void> {
+  for await (const step of steps) yield { ...step, seed };
+  return steps.finish();
+}
+
+function clipScore({ parts: { encoders, imageEncoder: image } }: Pipeline): Score {
+  const text = encoders['clip'];
+  if (!image || !text) throw new OptionError('score', 'none', 'a function, for a pipeline that has not both CLIP encoders, text and image');
+  return async (picture, prompt, call) => (await clipScores(picture, [prompt], { text, image }, call))[0]!;
+}
