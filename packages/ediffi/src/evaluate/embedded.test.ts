@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { run } from '../cli/run.js';
 import { embeddedFolder } from '../testing/embedded.js';
-import { encodePng } from '../index.js';
-import { loadJudge, type EvaluationSet, type Judge } from './index.js';
+import { encodePng, loadEdiffi } from '../index.js';
+import { clipScores, loadJudge, sampleCaptions, type Evaluation, type EvaluationSet, type Judge } from './index.js';
 
 let judge: Judge;
 let set: EvaluationSet;
@@ -65,5 +65,18 @@ describe('ediffi evaluate', () => {
     expect(out).toMatch(/CLIP score {2}-?[01]\.\d{3} \[/);
     expect(out).toMatch(/judge features: Fréchet distance [\d.]+ \[/);
     expect(out).toMatch(/style {2,}\d+ % of 3/);
+  });
+
+  it('judges the best of several, no two captions of one seed', async () => {
+    const { code, out } = await ediffi(['evaluate', '--count', '2', '--seed', '5', '--best-of', '3', '--steps', '4', '--no-upscale', '--json']);
+    expect(code).toBe(0);
+    const model = await loadEdiffi({ folder: embeddedFolder });
+    const towers = { text: model.parts.encoders['clip']!, image: model.parts.imageEncoder! };
+    const best = await Promise.all(sampleCaptions(set.scenes, 2, 5).map(async ({ caption }, i) => {
+      const pictures = await model.generate(caption, { seed: [0, 1, 2].map((k) => 5 + 3 * i + k), steps: 4, upscale: false });
+      return Math.max(...(await Promise.all(pictures.map(async ({ tensor }) => (await clipScores(float32(tensor.data, [1, ...tensor.shape]), [caption], towers))[0]!))));
+    }));
+    await model.dispose();
+    expect((JSON.parse(out) as Evaluation).clipScore.value).toBeCloseTo((best[0]! + best[1]!) / 2, 9);
   });
 });
