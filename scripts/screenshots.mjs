@@ -42,7 +42,7 @@ await strokes(0.6, 0.9, 0.45, 0.65);
 await place('beach');
 await strokes(0.02, 0.36, 0.25, 0.45, 0.65, 0.85);
 await page.click('#go');
-await page.waitForFunction(() => /Painted|Not painted/.test(document.querySelector('#status').textContent), undefined, { timeout: 120_000 });
+await page.waitForFunction(() => /painted/i.test(document.querySelector('#status').textContent), undefined, { timeout: 120_000 });
 for (const [name, theme, width] of [['playground', 'light', 1240], ['playground-dark', 'dark', 1240], ['playground-phone', 'light', 390]]) {
   await page.setViewportSize({ width, height: 1000 });
   await page.evaluate((value) => (document.documentElement.dataset.theme = value), theme);

@@ -226,6 +226,18 @@ class SuperResolution(nn.Module):
         return F.pixel_shuffle(h, 4)
 
 
+def grown_base(again):
+    """The base with so many more blocks per level on the way up, and subpixel upsampling: what grow.py makes of the plain one."""
+    return Base(channels=(64, 128, 192), again=again, subpixel=True)
+
+
+def base_of(state):
+    """The base that `state` is a state of: the plain one, or a grown one."""
+    count = lambda level: len({key.split(".")[3] for key in state if key.startswith(f"net.up.{level}.")})
+    again = tuple(count(level) - 1 for level in range(3))
+    return grown_base(again) if any(again) else Base(channels=(64, 128, 192))
+
+
 def network_for(name, state=None):
     """The network of a graph by its name, base…, sr1…, sr2…; of the base the middle expert is the larger one that grow.py makes, or whichever
     `state` is a state of. $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
@@ -240,8 +252,9 @@ def network_for(name, state=None):
         return SuperResolution(factor=4, channels=(64, 96, 128), bypass=True)
     if name.startswith("sr2"):  # trained on crops: no positions, no attention from place to place
         return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
-    grown = name == "base-middle" if state is None else "net.up.2.2.residual.conv1.weight" in state
-    return Base(channels=(64, 128, 192), **(dict(again=(0, 1, 2), subpixel=True) if grown else {}))
+    if state is not None:
+        return base_of(state)
+    return grown_base((0, 2, 4)) if name == "base-middle" else Base(channels=(64, 128, 192))
 
 
 def trained(run, name):
