@@ -37,9 +37,9 @@ export interface BestStep extends GenerationStep {
 export const bestOf = (pipeline: Pipeline, prompt: Prompt, options: BestOptions = {}): Painting<Best, BestStep> => painting(candidatesThenBest(pipeline, prompt, options));
 
 async function* candidatesThenBest(pipeline: Pipeline, prompt: Prompt, { candidates = 4, score: given, ...options }: BestOptions): AsyncGenerator<BestStep, Best, void> {
-  if ('noise' in options) throw new OptionError('noise', 'a tensor', 'none: the candidates differ by their noise');
+  if ((options as GenerateOptions).noise !== undefined) throw new OptionError('noise', 'a tensor', 'none: the candidates differ by their noise');
   const [{ resolveRequest }, { resolveSeeds }] = await Promise.all([import('./request.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
-  const seeds = resolveSeeds({ ...(options as GenerateOptions), count: integer('candidates', candidates, 1, 64) });
+  const seeds = resolveSeeds({ ...options, count: integer('candidates', candidates, 1, 64) });
   const score = given ?? clipScore(pipeline);
   const { runs } = resolveRequest(pipeline.parts, prompt, { ...options, seed: seeds[0]! }); // refuses what generate would refuse
   const { attention, ...rest } = options;
