@@ -1,9 +1,9 @@
 import { finiteNumber, integer, OptionError, type Abort, type HostTensor } from '@ediffi/core';
-import { clipScores } from './evaluate/clip-score.js';
-import { asBatch } from './evaluate/pictures.js';
+import { clipScores } from './clip-score.js';
 import type { GenerateOptions, Prompt } from './options.js';
 import { painting, type Painting } from './painting.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
+import { tensorOf } from './pictures/input.js';
 import type { Pipeline } from './pipeline.js';
 import type { GenerationStep } from './step.js';
 
@@ -50,7 +50,7 @@ async function* candidatesThenBest(pipeline: Pipeline, prompt: Prompt, { candida
   let best: { picture: GeneratedImage; score: number } | undefined;
   for (const seed of seeds) {
     const picture = yield* seeded(pipeline.stream(prompt, { ...base, seed }), seed);
-    const points = finiteNumber('score', await score(asBatch(picture.tensor), text, call));
+    const points = finiteNumber('score', await score(tensorOf(picture.tensor, 'picture'), text, call));
     found.push({ seed, score: points });
     if (!best || points > best.score) best = { picture, score: points };
   }

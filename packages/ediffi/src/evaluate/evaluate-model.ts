@@ -1,14 +1,15 @@
 import { floats, integer, ModelError, type Abort } from '@ediffi/core';
 import { bestOf } from '../best-of.js';
+import { clipScores } from '../clip-score.js';
 import type { GenerateOptions } from '../options.js';
+import { tensorOf } from '../pictures/input.js';
 import type { Pipeline } from '../pipeline.js';
 import { bootstrap, type Estimate } from './bootstrap.js';
 import { sampleCaptions } from './captions.js';
-import { clipScores } from './clip-score.js';
 import { frechetFrom, momentsOf, type Features } from './frechet.js';
 import { judged, type Judge } from './judge.js';
 import { kid } from './kid.js';
-import { asBatch, rowsAt } from './pictures.js';
+import { rowsAt } from './pictures.js';
 import type { EvaluationSet } from './scenes.js';
 
 /**
@@ -74,7 +75,7 @@ export async function* evaluateModel(pipeline: Pipeline, judge: Judge, set: Eval
     const scene = set.scenes[row]!;
     const how = { ...options.paint, ...call, seed: seed + i * candidates };
     const painting = candidates === 1 ? pipeline.generate(scene.caption, how) : bestOf(pipeline, scene.caption, { ...how, candidates }).finish().then((best) => best.picture);
-    const picture = asBatch((await painting).tensor);
+    const picture = tensorOf((await painting).tensor, 'picture');
     const verdicts = await judge.look(picture, call);
     painted.judge.push(...verdicts.features);
     painted['clip-image'].push(...(await floats((await image.encode(picture, call)).pooled!)));

@@ -2,7 +2,7 @@ export { bootstrap, type BootstrapOptions, type Estimate } from './bootstrap.js'
 export { frechetDistance, frechetFrom, frechetOf, momentsOf, type Features, type Moments } from './frechet.js';
 export { kid } from './kid.js';
 export { sampleCaptions } from './captions.js';
-export { clipScores, cosine, type ClipTowers } from './clip-score.js';
+export { clipScores, cosine, type ClipTowers } from '../clip-score.js';
 export { evaluateModel, type Distances, type EvaluateOptions, type Evaluation } from './evaluate-model.js';
 export { createJudge, judged, ranked, type Asked, type Judge, type Verdicts } from './judge.js';
 export { evaluationSet, type EvaluationScene, type EvaluationSet } from './scenes.js';

@@ -1,4 +1,4 @@
-import { float32, floats, type Abort, type HostTensor } from '@ediffi/core';
+import { floats, type Abort, type HostTensor } from '@ediffi/core';
 import type { ImageEncoder } from '@ediffi/encoders';
 import type { Features } from './frechet.js';
 import type { Judge } from './judge.js';
@@ -22,6 +22,3 @@ export function rowsAt({ data, width }: Features, rows: readonly number[]): Feat
   });
   return { width, data: out };
 }
-
-/** A picture `[3, H, W]` or `[1, 3, H, W]` as `[1, 3, H, W]`. */
-export const asBatch = (picture: HostTensor): HostTensor => (picture.shape.length === 3 ? float32(picture.data, [1, ...picture.shape]) : picture);
