@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { bestOf, loadBase, loadEdiffi, loadJudge } from 'ediffi';
+import { interleaved } from './lib/interleaved.mjs';
 import { median } from './lib/median.mjs';
 import { estimate, evaluated, judge as clipJudge, percent, publish, table } from './lib/science.mjs';
 
@@ -15,22 +16,16 @@ const MOST = Math.max(...SIZES);
 const ROUNDS = 3;
 const QUESTIONS = ['object of one', 'object of two', 'object of several', 'count of several', 'background', 'style'];
 
-/** Median seconds per 256 × 256 picture, interleaved, after one picture of each that nobody counts. */
+/** Median seconds per 256 × 256 picture. */
 async function seconds() {
   const backend = ortNode({ threads });
   const ediffi = await loadEdiffi({ backend });
-  const times = SIZES.map(() => []);
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const [i, candidates] of SIZES.entries()) {
-      const started = performance.now();
-      if (candidates === 1) await ediffi.generate('a red car on the beach', { seed: 7 });
-      else await bestOf(ediffi, 'a red car on the beach', { seed: 7, candidates }).finish();
-      if (round >= 0) times[i].push((performance.now() - started) / 1000);
-    }
-  }
+  const [prompt, seed] = ['a red car on the beach', 7];
+  const runs = SIZES.map((candidates) => () => (candidates === 1 ? ediffi.generate(prompt, { seed }) : bestOf(ediffi, prompt, { seed, candidates }).finish()));
+  const times = await interleaved(runs, ROUNDS);
   await ediffi.dispose();
   await backend.dispose();
-  return times.map(median);
+  return SIZES.map((_, i) => median(times[i]));
 }
 
 const took = await seconds();

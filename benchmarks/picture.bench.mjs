@@ -17,6 +17,7 @@ import { ExpertEnsemble, float32 } from '@ediffi/core';
 import { loadBase, loadEdiffi } from 'ediffi';
 import { loadModel } from '../packages/model/dist/index.js';
 import { stamp } from './stamp.mjs';
+import { interleaved } from './lib/interleaved.mjs';
 import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { rounds: { type: 'string', default: '9' }, model: { type: 'string' }, save: { type: 'boolean', default: false } } });
@@ -72,16 +73,7 @@ const variants = {
   three: () => three.generate(PROMPT, { seed: 7 }),
 };
 
-const names = Object.keys(variants);
-const seconds = Object.fromEntries(names.map((name) => [name, []]));
-for (let round = -1; round < Number(values.rounds); round++) {
-  for (let i = 0; i < names.length; i++) {
-    const name = names[(i + Math.max(0, round)) % names.length];
-    const started = performance.now();
-    await variants[name]();
-    if (round >= 0) seconds[name].push((performance.now() - started) / 1000); // round −1 loads and warms up
-  }
-}
+const seconds = await interleaved(variants, Number(values.rounds));
 await Promise.all([base, cascade, single, three, ...copies].map((part) => part.dispose()));
 
 const ratio = (a, b) => Number(median(seconds[a].map((v, i) => v / seconds[b][i])).toFixed(3));
@@ -93,7 +85,7 @@ const result = {
   model: `${model.card.name} ${model.card.version}`,
   rounds: Number(values.rounds),
   loadAverage: loadavg().map((v) => Number(v.toFixed(1))),
-  seconds: Object.fromEntries(names.map((name) => [name, { median: Number(median(seconds[name]).toFixed(3)), best: Number(Math.min(...seconds[name]).toFixed(3)) }])),
+  seconds: Object.fromEntries(Object.entries(seconds).map(([name, times]) => [name, { median: Number(median(times).toFixed(3)), best: Number(Math.min(...times).toFixed(3)) }])),
   ratios: each(ratio),
   ratiosOfBest: each(bestRatio),
   targets: { sdkOverBareRuntime: 1.03, paintedOverPlain: 1.05, ensembleOverSingle: 1.02 },

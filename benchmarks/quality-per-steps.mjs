@@ -6,6 +6,7 @@ import { ExpertEnsemble } from '@ediffi/core';
 import { ortNode } from '@ediffi/backends/ort-node';
 import { loadBase, loadEdiffi, loadJudge } from 'ediffi';
 import { estimate, evaluated, percent, publish, table } from './lib/science.mjs';
+import { interleaved } from './lib/interleaved.mjs';
 import { median } from './lib/median.mjs';
 
 const { values } = parseArgs({ options: { count: { type: 'string', default: '128' }, threads: { type: 'string', default: '2' }, save: { type: 'boolean', default: false } } });
@@ -25,24 +26,20 @@ function guidedEverywhere(model) {
   return model.with({ base: { ...base, denoiser: new ExpertEnsemble(base.denoiser.experts.map(({ guidance, ...expert }) => expert)) } });
 }
 
-/** Median seconds per 256 × 256 picture, interleaved, after one picture of each that nobody counts. */
+/** Median seconds per 256 × 256 picture. */
 async function seconds() {
   const backend = ortNode({ threads });
   const ediffi = await loadEdiffi({ backend });
   const all = guidedEverywhere(ediffi);
-  const times = SETTINGS.map(() => []);
-  for (let round = -1; round < ROUNDS; round++) {
-    for (const [i, { paint, everywhere }] of SETTINGS.entries()) {
-      const started = performance.now();
-      const { width } = await (everywhere ? all : ediffi).generate('a red car on the beach', { seed: 7, ...paint });
-      if (width !== 256) throw new Error(`a picture of ${width}`);
-      if (round >= 0) times[i].push((performance.now() - started) / 1000);
-    }
-  }
+  const runs = SETTINGS.map(({ paint, everywhere }) => async () => {
+    const { width } = await (everywhere ? all : ediffi).generate('a red car on the beach', { seed: 7, ...paint });
+    if (width !== 256) throw new Error(`a picture of ${width}`);
+  });
+  const times = await interleaved(runs, ROUNDS);
   await all.parts.base.denoiser.dispose();
   await ediffi.dispose();
   await backend.dispose();
-  return times.map(median);
+  return SETTINGS.map((_, i) => median(times[i]));
 }
 
 const took = await seconds();

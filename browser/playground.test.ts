@@ -1,7 +1,7 @@
 /* The playground as a visitor uses it: words chosen and painted with the mouse, the picture as Node paints it, and a page that never waits. */
 import axe from 'axe-core';
 import { float32 } from '@ediffi/core';
-import { bestOf, decodePng, loadEdiffi } from 'ediffi';
+import { bestOf, decodePng, loadEdiffi, type GenerateOptions } from 'ediffi';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -88,6 +88,12 @@ inChromium('the playground', () => {
     const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
     return Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] ? data[4 * i]! * 65536 + data[4 * i + 1]! * 256 + data[4 * i + 2]! : 0));
   });
+  /** What the page asks for besides prompt and seed, with what is on its canvas. */
+  async function pageOptions(): Promise<GenerateOptions> {
+    const painted = await labels();
+    const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
+    return { steps: STEPS, solver: 'eulerAncestral', guidance: 3, paint: { regions } };
+  }
   /** The colours on a tab's canvas. */
   const seen = (of: Page): Promise<number[]> => of.evaluate(() => {
     const canvas = document.querySelector<HTMLCanvasElement>('#canvas')!;
@@ -290,11 +296,9 @@ inChromium('the playground', () => {
     expect(await page.evaluate(() => [...document.querySelectorAll<HTMLCanvasElement>('#canvas, #picture')].map(({ width, height }) => [width, height]))).toEqual([[256, 256], [256, 256]]);
     const { data } = decodePng(new Uint8Array(readFileSync((await download.path())!)));
     const colors = [...new Set(await labels())];
-    const painted = await labels();
-    const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
     expect(colors).toContain(0xd62839);
     const ediffi = await loadEdiffi();
-    const inNode = await ediffi.generate('a red apple on the beach', { seed: 7, steps: STEPS, solver: 'eulerAncestral', guidance: 3, paint: { regions } });
+    const inNode = await ediffi.generate('a red apple on the beach', { seed: 7, ...(await pageOptions()) });
     await ediffi.dispose();
     const own = decodePng(inNode.toPng()).data;
     expect(furthest(own, data)).toBeLessThanOrEqual(2);
@@ -312,10 +316,8 @@ inChromium('the playground', () => {
     await page.locator('#candidates').fill('2');
     await page.click('#go');
     await page.waitForFunction(() => /painted/i.test(document.querySelector('#status')!.textContent!), undefined, { timeout: 55_000 });
-    const painted = await labels();
-    const regions = ['red apple', 'beach'].map((phrase, i) => ({ phrase, mask: float32(painted.map((color) => Number(color === [0xd62839, 0x2f7de1][i])), [256, 256]) }));
     const ediffi = await loadEdiffi();
-    const { picture } = await bestOf(ediffi, 'a red apple on the beach', { seed: 8, candidates: 2, steps: STEPS, solver: 'eulerAncestral', guidance: 3, paint: { regions } }).finish();
+    const { picture } = await bestOf(ediffi, 'a red apple on the beach', { seed: 8, candidates: 2, ...(await pageOptions()) }).finish();
     await ediffi.dispose();
     expect(await page.textContent('#status')).toMatch(new RegExp(`^Seed ${picture.metadata.seed} painted in `));
     await page.locator('#candidates').fill('1');

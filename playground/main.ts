@@ -88,6 +88,9 @@ function outputs(): void {
 
 const numberIn = (id: string): number => Number(input(id).value);
 
+/** What a wish and a link have in common. */
+const settings = () => ({ seed: numberIn('seed'), candidates: numberIn('candidates'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), paint: numberIn('paint'), width: board.width, height: board.height });
+
 async function go(): Promise<void> {
   if (element<HTMLButtonElement>('go').disabled) return;
   const prompt = input('prompt').value.trim();
@@ -97,8 +100,7 @@ async function go(): Promise<void> {
   result.begin();
   working(true);
   const wish = {
-    prompt, seed: numberIn('seed'), candidates: numberIn('candidates'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), width: board.width, height: board.height,
-    placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })), paint: numberIn('paint'),
+    ...settings(), prompt, placed: painted.map(({ id, phrase }) => ({ phrase, mask: board.mask(id) })),
     styleStrength: numberIn('style-strength'), strength: numberIn('strength'), attention: input('attention').checked,
   };
   const press = (waiting = {});
@@ -139,8 +141,8 @@ function resize(): void {
 }
 
 async function share(): Promise<void> {
-  const { width, height, layers, labels } = board;
-  const hash = await encode({ prompt: input('prompt').value, seed: numberIn('seed'), candidates: numberIn('candidates'), steps: numberIn('steps'), solver: input('solver').value, guidance: numberIn('guidance'), paint: numberIn('paint'), width, height, layers, labels });
+  const { layers, labels } = board;
+  const hash = await encode({ ...settings(), prompt: input('prompt').value, layers, labels });
   history.replaceState(null, '', `#${hash}`);
   const copied = await navigator.clipboard?.writeText(location.href).then(() => true, () => false);
   result.say(copied ? 'The link is copied: it holds the prompt, the canvas and the seed.' : 'The address bar now holds the link: prompt, canvas and seed.');
