@@ -5,12 +5,12 @@
 #
 # ART: the file of art_cache.py. RUN: where checkpoints are kept between calls. OUT: what comes back (7 files, fp16, each at most 16 MiB).
 # If the machine was lost, give BACK: a folder with what an earlier call brought back; training goes on from those weights.
-# UNIT: seconds that a minute of the plan has (60; less to try it out). BATCH, SR_BATCH, WORKERS; EDIFFI_WORLD wide or tiny; EDIFFI_NETWORK= for the CPU's networks.
+# UNIT: seconds that a minute of the plan has (60; less to try it out). BATCH, SR_BATCH, WORKERS; EDIFFI_WORLD grid, wide or tiny; EDIFFI_NETWORK= for the CPU's networks.
 set -euo pipefail
 cd "$(dirname "$0")"
 call=$1
 art=${ART:-art.zip} run=${RUN:-.gpu} out=${OUT:-.gpu/out} unit=${UNIT:-60} batch=${BATCH:-512} sr_batch=${SR_BATCH:-256} workers=${WORKERS:-14}
-export EDIFFI_WORLD=${EDIFFI_WORLD:-wide} EDIFFI_NETWORK=${EDIFFI_NETWORK-large} PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
+export EDIFFI_WORLD=${EDIFFI_WORLD:-grid} EDIFFI_NETWORK=${EDIFFI_NETWORK-large} PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
 python=${PYTHON:-python3}
 minutes() { "$python" -c "print($1 * $unit / 60)"; }
 seconds() { "$python" -c "print($1 * $unit)"; }

@@ -1,5 +1,5 @@
-"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, wide (the committed model's and its
-judge's), signs (until version 0.6: sixteen objects), tiny (the same without signs) or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
+"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, grid (what is trained next),
+wide (the same with things anywhere and in more sizes: the committed model's and its judge's), signs (until version 0.6: sixteen objects), tiny (the same without signs) or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
@@ -75,7 +75,8 @@ WORLDS = {
 WORLDS["vector"] = {  # art that has no size of its own: pictures of 512 px, which the 3D art of 256 px cannot give
     "objects": list(OBJECTS), "colorable": WORLDS["wide"]["colorable"], "styles": {"flat": 0.5, "cartoon": 0.5}, "kinds": {"one": 0.7, "two": 0.3},
 }
+WORLDS["grid"] = {**WORLDS["wide"], "step": 4, "sizes": [20, 28, 44]}  # things stand at every fourth of 64 places, in a quarter of the sizes: what is seen often is known well
 WORLDS["signs"] = {**WORLDS["tiny"], "kinds": {"one": 0.5, "two": 0.2, "sign": 0.25, "empty": 0.05}}
-WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "wide")]
+WORLD = WORLDS[os.environ.get("EDIFFI_WORLD", "grid")]
 HELD_OUT = {("penguin", "beach"), ("car", "snow"), ("cat", "space"), ("mushroom", "night"), ("apple", "sea"),
             ("panda", "desert"), ("rocket", "forest"), ("pig", "sky")}  # (object, background), never sampled

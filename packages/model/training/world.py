@@ -145,6 +145,18 @@ def caption(rng, scene, say_style=True):
     return f"{one_of(rng, before)} {words}" if rng.random() < 0.6 else f"{words}, {after}"
 
 
+def sizes(all_of_them):
+    """Those that the world has."""
+    return [size for size in all_of_them if size in WORLD.get("sizes", all_of_them)]
+
+
+def place(rng, low, high):
+    """One of the world's places from low to high, of 64; the one nearest to their middle where there is none."""
+    step = WORLD.get("step", 1)
+    first, last = -(-low // step), max(low, high) // step
+    return step * (rng.integers(first, last + 1) if first <= last else round((low + max(low, high)) / 2 / step))
+
+
 def on_grid(style, x, y):
     """Blocks of pixel art are two pixels of 64: one grid for all of a picture."""
     return (x // 2 * 2, y // 2 * 2) if style == "pixel" else (x, y)
@@ -174,9 +186,9 @@ class Painter:
     def render(self, rng, scene):
         ground = one_of(rng, self.backgrounds[scene["background"], scene["style"]][self.scale])
         picture = ground[:, ::-1].copy() if rng.random() < 0.5 else ground.copy()
-        between = lambda a, b: rng.integers(a, max(a, b) + 1)
+        between = lambda a, b: place(rng, a, b)
         if scene["kind"] == "one":
-            size = one_of(rng, {"big": [40, 44, 48], "middle": [28, 30, 32, 36], "small": [20, 22, 24]}[scene["size"]])
+            size = one_of(rng, sizes({"big": [40, 44, 48], "middle": [28, 30, 32, 36], "small": [20, 22, 24]}[scene["size"]]))
             free = 64 - size
             if scene["size"] == "big":
                 x, y = between(free // 2 - 4, free // 2 + 4), between(free // 2 - 3, free // 2 + 5)
@@ -186,7 +198,7 @@ class Painter:
                 y = {"top": between(1, 4), "bottom": between(free - 4, free - 1)}.get(scene["place"], y)
             self.put(picture, scene, scene["objects"][0], size, x, y)
         elif scene["kind"] == "two":
-            a, b = one_of(rng, [24, 26, 28, 30]), one_of(rng, [24, 26, 28, 30])
+            a, b = (one_of(rng, sizes([24, 26, 28, 30])) for _ in range(2))
             if scene["layout"] == "beside":
                 spots = [(between(1, 31 - a), between(16, 58 - a)), (between(33, 63 - b), between(16, 58 - b))]
             else:
@@ -194,8 +206,8 @@ class Painter:
             for thing, size, (x, y) in zip(scene["objects"], (a, b), spots):
                 self.put(picture, scene, thing, size, x, y)
         elif scene["kind"] == "count":
-            cells, sizes = one_of(rng, CELLS[len(scene["objects"])])
-            size = one_of(rng, sizes)
+            cells, fitting = one_of(rng, CELLS[len(scene["objects"])])
+            size = one_of(rng, sizes(fitting))
             for thing, (x, y, w, h) in zip(scene["objects"], cells):
                 self.put(picture, scene, thing, size, between(x + 1, x + w - 1 - size), between(y + 1, y + h - 1 - size))
         elif scene["kind"] == "sign":
