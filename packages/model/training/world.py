@@ -152,9 +152,9 @@ def sizes(all_of_them):
 
 def place(rng, low, high):
     """One of the world's places from low to high, of 64; the one nearest to their middle where there is none."""
-    step = WORLD.get("step", 1)
-    first, last = -(-low // step), max(low, high) // step
-    return step * (rng.integers(first, last + 1) if first <= last else round((low + max(low, high)) / 2 / step))
+    step, high = WORLD.get("step", 1), max(low, high)
+    first, last = -(-low // step), high // step
+    return step * (rng.integers(first, last + 1) if first <= last else round((low + high) / 2 / step))
 
 
 def on_grid(style, x, y):
