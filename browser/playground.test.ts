@@ -11,6 +11,7 @@ import type { Request } from '../playground/protocol.js';
 import { encode } from '../playground/share.js';
 import { buildPlayground } from '../scripts/playground.mjs';
 import { serve } from '../scripts/serve.mjs';
+import { place, strokes } from '../scripts/visitor.mjs';
 import { inChromium, launch } from './chromium.js';
 import { furthest } from './furthest.js';
 
@@ -70,19 +71,6 @@ inChromium('the playground', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  const word = (text: string): Promise<void> => page.locator('#words button', { hasText: new RegExp(`^${text}$`) }).click();
-  const place = async (...words: string[]): Promise<void> => {
-    for (const text of words) await word(text);
-    await page.click('#add-layer');
-  };
-  /** A horizontal stroke, in shares of the canvas. */
-  async function stroke(x0: number, x1: number, y: number): Promise<void> {
-    const box = (await page.locator('#canvas').boundingBox())!;
-    await page.mouse.move(box.x + x0 * box.width, box.y + y * box.height);
-    await page.mouse.down();
-    await page.mouse.move(box.x + x1 * box.width, box.y + y * box.height, { steps: 4 });
-    await page.mouse.up();
-  }
   const labels = (): Promise<number[]> => page.evaluate(() => {
     const canvas = document.querySelector<HTMLCanvasElement>('#canvas')!;
     const { data } = canvas.getContext('2d')!.getImageData(0, 0, canvas.width, canvas.height);
@@ -132,10 +120,10 @@ inChromium('the playground', () => {
   it('paints two phrases with the mouse; undo, eraser and keyboard work', async () => {
     await page.fill('#prompt', '');
     await page.locator('#prompt').pressSequentially('a red apple on the beach');
-    await place('red', 'apple');
-    await stroke(0.6, 0.9, 0.6);
-    await place('beach');
-    await stroke(0.1, 0.4, 0.8);
+    await place(page, 'red', 'apple');
+    await strokes(page, 0.6, 0.9, 0.6);
+    await place(page, 'beach');
+    await strokes(page, 0.1, 0.4, 0.8);
     const painted = await labels();
     expect(new Set(painted).size).toBe(3);
     await page.click('#undo');
@@ -144,7 +132,7 @@ inChromium('the playground', () => {
     expect(await labels()).toEqual(painted);
     await page.click('#eraser');
     await page.locator('#brush-size').fill('60');
-    await stroke(0.05, 0.5, 0.8);
+    await strokes(page, 0.05, 0.5, 0.8);
     expect(new Set(await labels()).size).toBe(2);
     await page.keyboard.press('Control+z');
     await page.focus('#canvas');
@@ -224,12 +212,8 @@ inChromium('the playground', () => {
   it('takes a mask for the words it was chosen for, or says why not', async () => {
     const { own, choose, read, errors } = await holding();
     const status = (): Promise<string | null> => own.textContent('#status');
-    const place = async (text: string): Promise<void> => {
-      await own.locator('#words button', { hasText: new RegExp(`^${text}$`) }).click();
-      await own.click('#add-layer');
-    };
     const [red, blue] = [0xd62839, 0x2f7de1];
-    await place('red');
+    await place(own, 'red');
     await choose('mask', 'broken');
     await read('broken');
     expect([await status(), await own.inputValue('#mask'), await seen(own)]).toEqual(['broken is no picture that this browser reads.', '', [0]]);
@@ -239,7 +223,7 @@ inChromium('the playground', () => {
     await read('8.png');
     expect(await seen(own)).toEqual([0]);
     await choose('mask', '8.png');
-    await place('beach');
+    await place(own, 'beach');
     await read('8.png');
     expect(await seen(own)).toEqual([red]);
 
@@ -247,7 +231,7 @@ inChromium('the playground', () => {
     await own.click('[aria-label="Remove “beach”"]');
     await read('10.png');
     expect([await status(), await seen(own)]).toEqual(['The canvas changed while 10.png was read: choose it again.', [red]]);
-    await place('car');
+    await place(own, 'car');
     await choose('mask', '11.png');
     await own.selectOption('#size', '384x256');
     await read('11.png');

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { ensureChromium, launch } from './chromium.mjs';
 import { buildPlayground } from './playground.mjs';
 import { serve } from './serve.mjs';
+import { place, strokes } from './visitor.mjs';
 
 const images = fileURLToPath(new URL('../docs/images/', import.meta.url));
 const found = ensureChromium();
@@ -19,28 +20,13 @@ const page = await (await browser.newContext({ viewport: { width: 1240, height: 
 await page.goto(`${server.url}/index.html`);
 await page.waitForSelector('body[data-ready]');
 
-async function place(...words) {
-  for (const text of words) await page.locator('#words button', { hasText: new RegExp(`^${text}$`) }).click();
-  await page.click('#add-layer');
-}
-/** Horizontal strokes, in shares of the canvas. */
-async function strokes(x0, x1, ...ys) {
-  const box = await page.locator('#canvas').boundingBox();
-  for (const y of ys) {
-    await page.mouse.move(box.x + x0 * box.width, box.y + y * box.height);
-    await page.mouse.down();
-    await page.mouse.move(box.x + x1 * box.width, box.y + y * box.height, { steps: 8 });
-    await page.mouse.up();
-  }
-}
-
 await page.fill('#prompt', '');
 await page.locator('#prompt').pressSequentially('a red car on the beach');
 await page.locator('#brush-size').fill('80');
-await place('red', 'car');
-await strokes(0.6, 0.9, 0.45, 0.65);
-await place('beach');
-await strokes(0.02, 0.36, 0.25, 0.45, 0.65, 0.85);
+await place(page, 'red', 'car');
+await strokes(page, 0.6, 0.9, 0.45, 0.65);
+await place(page, 'beach');
+await strokes(page, 0.02, 0.36, 0.25, 0.45, 0.65, 0.85);
 await page.click('#go');
 await page.waitForFunction(() => /painted/i.test(document.querySelector('#status').textContent), undefined, { timeout: 120_000 });
 for (const [name, theme, width] of [['playground', 'light', 1240], ['playground-dark', 'dark', 1240], ['playground-phone', 'light', 390]]) {

@@ -1,9 +1,9 @@
 """Committed weights → the checkpoints that training goes on from, where the run that made them is gone.
 
-    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1-*.pt, sr2.pt; the parents sr1.pt and base-middle13.pt; base-single.pt
+    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1-*.pt, sr2.pt; the parent sr1.pt; base-single.pt
 
 The values are the float16 ones of the files. A graph of random weights, exported the same way, tells which initializer is
-which parameter. The parents are not part of the model; export.py keeps them in parents/.
+which parameter. Parents are not part of the model; export.py keeps them in parents/.
 """
 
 import argparse

@@ -239,7 +239,7 @@ def base_of(state):
 
 
 def network_for(name, state=None):
-    """The network of a graph by its name, base…, sr1…, sr2…; of the base the middle expert is the larger one that grow.py makes, or whichever
+    """The network of a graph by its name, base…, sr1…, sr2…; of the base the middle and high-noise experts are the larger ones that grow.py makes, or whichever
     `state` is a state of. $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
     size = os.environ.get("EDIFFI_NETWORK", "")
     if size not in ("", "large"):
@@ -254,7 +254,7 @@ def network_for(name, state=None):
         return SuperResolution(factor=2, channels=(48, 64, 96), self_=(0, 0, 0), grid=0, bypass=True)
     if state is not None:
         return base_of(state)
-    return grown_base((0, 2, 4)) if name == "base-middle" else Base(channels=(64, 128, 192))
+    return grown_base((0, 2, 4)) if name in ("base-high", "base-middle") else Base(channels=(64, 128, 192))
 
 
 def trained(run, name):

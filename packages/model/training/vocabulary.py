@@ -1,5 +1,5 @@
-"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, grid (what is trained next),
-wide (the same with things anywhere and in more sizes: the committed model's and its judge's), signs (until version 0.6: sixteen objects), tiny (the same without signs) or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
+"""What the world holds and what captions call it. `WORLD` is the world of this process: $EDIFFI_WORLD, grid (the committed model's),
+wide (the same with things anywhere and in more sizes: until version 0.11, and the judge's), signs (until version 0.6: sixteen objects), tiny (the same without signs) or vector. `OBJECTS` is every object whose art is present in all four emoji sets."""
 
 import os
 
