@@ -20,10 +20,15 @@ describe('bestOf', () => {
   it('paints a candidate per seed, scores each by CLIP, and finishes the best as generate paints its seed', async () => {
     const painting = bestOf(ediffi, PROMPT, { ...quick, width: 384, height: 256, candidates: 3 });
     const seen: string[] = [];
-    for await (const { seed, stage, index } of painting) if (index === 0 || stage !== 'base') seen.push(`${stage} ${seed}`);
+    const places: string[] = [];
+    for await (const { seed, stage, index, count } of painting) {
+      if (index === 0 || stage !== 'base') seen.push(`${stage} ${seed}`);
+      if (stage !== 'base') places.push(`${index + 1}/${count}`);
+    }
     const { picture, candidates } = await painting.finish();
     const winner = candidates[0]!.seed;
-    expect(seen).toEqual(['base 20', 'base 21', 'base 22', `base ${winner}`, `sr1 ${winner}`, `sr1 ${winner}`, `sr2 ${winner}`]);
+    expect(seen).toEqual(['base 20', 'base 21', 'base 22', `sr1 ${winner}`, `sr1 ${winner}`, `sr2 ${winner}`]);
+    expect(places).toEqual(['7/9', '8/9', '9/9']);
     const { image, text } = { image: ediffi.parts.imageEncoder!, text: ediffi.parts.encoders['clip']! };
     const scores = await Promise.all([20, 21, 22].map(async (seed) => {
       const { tensor } = await ediffi.generate(PROMPT, { ...quick, seed, width: 48, height: 32, upscale: false });

@@ -1,9 +1,10 @@
 import { finiteNumber, integer, OptionError, type Abort, type HostTensor } from '@ediffi/core';
 import { clipScores } from './clip-score.js';
+import type { ReadyCall } from './generate.js';
+import { mapped } from './mapped.js';
 import type { GenerateOptions, Prompt } from './options.js';
 import { painting, type Painting } from './painting.js';
 import type { GeneratedImage } from './pictures/generated-image.js';
-import { tensorOf } from './pictures/input.js';
 import type { Pipeline } from './pipeline.js';
 import type { GenerationStep } from './step.js';
 
@@ -30,40 +31,38 @@ export interface BestStep extends GenerationStep {
 }
 
 /**
- * Paints candidates with the base stage alone, lets CLIP say which fits the prompt best, and finishes that one: reranking, DALL·E's way (arXiv 2102.12092, § 2.6). The base stage runs
- * once more for the picture (unless nothing comes after it), so that it is, byte for byte, what `generate` paints of its seed.
+ * Paints candidates with the base stage alone, lets CLIP say which fits the prompt best, and finishes that one: reranking, DALL·E's way (arXiv 2102.12092, § 2.6). It is, byte for byte, what
+ * `generate` paints of its seed. Where attention is asked for, the base stage runs once more for it: only the best one's is watched.
  * Rejects with a typed error before any work for illegal options, and with OptionError for a pipeline without both CLIP encoders when there is no `score`.
  */
 export const bestOf = (pipeline: Pipeline, prompt: Prompt, options: BestOptions = {}): Painting<Best, BestStep> => painting(candidatesThenBest(pipeline, prompt, options));
 
 async function* candidatesThenBest(pipeline: Pipeline, prompt: Prompt, { candidates = 4, score: given, ...options }: BestOptions): AsyncGenerator<BestStep, Best, void> {
   if ((options as GenerateOptions).noise !== undefined) throw new OptionError('noise', 'a tensor', 'none: the candidates differ by their noise');
-  const [{ resolveRequest }, { resolveSeeds }] = await Promise.all([import('./request.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
+  const [{ finishPictures, paintBase, readyCall }, { resolveRequest }, { resolveSeeds }] = await Promise.all([import('./generate.js'), import('./request.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
   const seeds = resolveSeeds({ ...options, count: integer('candidates', candidates, 1, 64) });
   const score = given ?? clipScore(pipeline);
-  const { runs } = resolveRequest(pipeline.parts, prompt, { ...options, seed: seeds[0]! }); // refuses what generate would refuse
-  const { attention, ...rest } = options;
-  const base = { ...rest, upscale: false, width: runs[0]!.width, height: runs[0]!.height };
+  resolveRequest(pipeline.parts, prompt, { ...options, seed: seeds[0]! }); // refuses what generate would refuse, of attention, too
+  const { attention, ...unwatched } = options;
+  const ready = await readyCall(pipeline.parts, prompt, { ...unwatched, seed: seeds[0]! });
+  const of = (seed: number): ReadyCall => ({ ...ready, request: { ...ready.request, seeds: [seed] } });
   const call = options.signal ? { signal: options.signal } : {};
   const text = typeof prompt === 'string' ? prompt : (prompt['clip'] ?? Object.values(prompt)[0] ?? '');
   const found: { seed: number; score: number }[] = [];
-  let best: { picture: GeneratedImage; score: number } | undefined;
+  let best: { seed: number; painted: HostTensor; score: number } | undefined;
   for (const seed of seeds) {
-    const picture = yield* seeded(pipeline.stream(prompt, { ...base, seed }), seed);
-    const points = finiteNumber('score', await score(tensorOf(picture.tensor, 'picture'), text, call));
+    const painted = yield* seeded(paintBase(of(seed)), seed);
+    const points = finiteNumber('score', await score(painted, text, call));
     found.push({ seed, score: points });
-    if (!best || points > best.score) best = { picture, score: points };
+    if (!best || points > best.score) best = { seed, painted, score: points };
   }
-  const { seed } = best!.picture.metadata;
-  const finished = runs.length === 1 && !attention ? best!.picture : yield* seeded(pipeline.stream(prompt, { ...options, seed }), seed);
-  return { picture: finished, candidates: found.sort((a, b) => b.score - a.score) };
+  const { seed, painted } = best!;
+  const picture = attention ? yield* seeded(pipeline.stream(prompt, { ...options, seed }), seed) : (yield* seeded(finishPictures(of(seed), painted), seed))[0]!;
+  return { picture, candidates: found.sort((a, b) => b.score - a.score) };
 }
 
-/** The steps of a painting, each with its seed. */
-async function* seeded<T>(steps: Painting<T>, seed: number): AsyncGenerator<BestStep, T, void> {
-  for await (const step of steps) yield { ...step, seed };
-  return steps.finish();
-}
+/** Steps, each with its seed. */
+const seeded = <T>(steps: AsyncGenerator<GenerationStep, T, void>, seed: number): AsyncGenerator<BestStep, T, void> => mapped(steps, async (step) => ({ ...step, seed }));
 
 function clipScore({ parts: { encoders, imageEncoder: image } }: Pipeline): Score {
   const text = encoders['clip'];

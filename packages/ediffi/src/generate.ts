@@ -1,7 +1,9 @@
 import { float32, Generator, integer, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
+import type { Step } from '@ediffi/sampler';
 import { AttentionWatch } from './attention/watch.js';
 import { controlled } from './control.js';
 import { prompted } from './image-prompt.js';
+import { mapped } from './mapped.js';
 import { planText, type Metadata, type StageMetadata } from './metadata.js';
 import type { BatchOptions, GenerateOptions, Prompt } from './options.js';
 import { GeneratedImage } from './pictures/generated-image.js';
@@ -17,23 +19,79 @@ import type { GenerationStep } from './step.js';
 import { version } from './version.js';
 import { truncationWarnings, wordWarnings, type Warning } from './warnings.js';
 
+/** A call that is checked and whose prompts are encoded: nothing is painted yet. */
+export interface ReadyCall {
+  readonly parts: PipelineParts;
+  readonly prompt: Prompt;
+  readonly options: GenerateOptions | BatchOptions;
+  readonly request: Request;
+  readonly plans: readonly RunPlan[];
+  readonly conditions: Conditions;
+  readonly watch?: AttentionWatch;
+}
+
+/** Checks and encodes a call, once. Rejects with a typed error for illegal options before any work. */
+export async function readyCall(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): Promise<ReadyCall> {
+  const request = resolveRequest(parts, prompt, options);
+  const plans = await Promise.all(request.runs.map(planRun));
+  const conditions = await conditionsOf(parts, request, abortOf(options));
+  const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
+  return { parts, prompt, options, request, plans, conditions, ...(watch && { watch }) };
+}
+
 /** The whole way from prompt to pictures: check, plan, encode once, run each stage. */
 export async function* paintPictures(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
-  const request = resolveRequest(parts, prompt, options);
-  const { signal } = options;
-  const call = signal ? { signal } : {};
-  const plans = await Promise.all(request.runs.map(planRun));
-  const conditions = await conditionsOf(parts, request, call);
-  const total = plans.reduce((sum, { steps }) => sum + steps, 0);
+  const ready = await readyCall(parts, prompt, options);
+  return yield* finishPictures(ready, yield* paintBase(ready));
+}
+
+/** What the base stage paints, `[B, 3, H, W]`. */
+export const paintBase = (ready: ReadyCall): AsyncGenerator<GenerationStep, HostTensor, void> => paintStage(ready, 0);
+
+/** Runs the stages after the base on what it painted. */
+export async function* finishPictures(ready: ReadyCall, painted: HostTensor): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
+  const { parts, request, plans, conditions, prompt, options, watch } = ready;
+  let pictures = painted;
+  for (let i = 1; i < request.runs.length; i++) pictures = yield* paintStage(ready, i, pictures);
+  options.signal?.throwIfAborted();
+  const metadata = metadataOf(parts, request, prompt, options, plans);
+  const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans), ...idleNegative(request)];
+  return request.seeds.map((seed, i) => new GeneratedImage(one(pictures, i), { ...metadata, seed }, warnings, watch?.result(i)));
+}
+
+const abortOf = ({ signal }: { readonly signal?: Abort }): { signal?: Abort } => (signal ? { signal } : {});
+
+/** Runs stage `i`; `low` is what the one before it painted. Steps are numbered through all stages. */
+function paintStage({ parts, options, request, plans, conditions, watch }: ReadyCall, i: number, low?: HostTensor): AsyncGenerator<GenerationStep, HostTensor, void> {
+  const run = request.runs[i]!;
+  const call = abortOf(options);
+  const stepsOf = (some: readonly RunPlan[]): number => some.reduce((sum, { steps }) => sum + steps, 0);
+  const [count, before] = [stepsOf(plans), stepsOf(plans.slice(0, i))];
   let done = 0;
-  let pictures: HostTensor | undefined;
-  const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
-  for (const [i, run] of request.runs.entries()) {
+  return mapped(stageSteps(), async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
+    const place = { index: before + done++, sigma, expert: run.expertAt(sigma) };
+    const attention = i === 0 ? await watch?.step(place) : undefined;
+    return {
+      ...place,
+      stage: run.stage.name,
+      count,
+      sigmaNext,
+      ...(attention && { attention }),
+      x,
+      preview: async (picture = 0) => {
+        integer('preview', picture, 0, request.seeds.length - 1);
+        const host = (await denoised.toHost()) as HostTensor;
+        return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture), call)) : pictureOf(host, picture);
+      },
+    };
+  });
+
+  async function* stageSteps(): AsyncGenerator<Step, HostTensor, void> {
     const told = framed(run, conditions, request);
     const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, call), request.controls, run) : told;
-    const steps = sample(run, steered, {
+    return yield* sample(run, steered, {
       generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
-      ...(pictures && { low: pictures }),
+      ...(low && { low }),
       ...(parts.device && { device: parts.device }),
       ...(request.image && (i === 0 || request.mask) && { image: request.image }),
       ...(request.mask && { mask: request.mask }),
@@ -41,40 +99,6 @@ export async function* paintPictures(parts: PipelineParts, prompt: Prompt, optio
       ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
       ...call,
     });
-    pictures = yield* mapped(steps, async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
-      const place = { index: done++, sigma, expert: run.expertAt(sigma) };
-      const attention = i === 0 ? await watch?.step(place) : undefined;
-      return {
-        ...place,
-        stage: run.stage.name,
-        count: total,
-        sigmaNext,
-        ...(attention && { attention }),
-        x,
-        preview: async (picture = 0) => {
-          integer('preview', picture, 0, request.seeds.length - 1);
-          const host = (await denoised.toHost()) as HostTensor;
-          return i === 0 && parts.autoencoder ? pictureOf(await parts.autoencoder.decode(row(host, picture), call)) : pictureOf(host, picture);
-        },
-      };
-    });
-  }
-  signal?.throwIfAborted();
-  const metadata = metadataOf(parts, request, prompt, options, plans);
-  const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans), ...idleNegative(request)];
-  return request.seeds.map((seed, i) => new GeneratedImage(one(pictures!, i), { ...metadata, seed }, warnings, watch?.result(i)));
-}
-
-/** Passes steps on under another form; forwards `return` so that a `break` reaches the solver. */
-async function* mapped<A, B, R>(source: AsyncGenerator<A, R, void>, form: (value: A) => Promise<B>): AsyncGenerator<B, R, void> {
-  try {
-    for (;;) {
-      const { done, value } = await source.next();
-      if (done) return value;
-      yield await form(value);
-    }
-  } finally {
-    await source.return(undefined as R);
   }
 }
 

@@ -1,24 +1,21 @@
 #!/usr/bin/env bash
-# experts.sh base|sr1 RUN DATA VALIDATION SCENES [flags of train.py]: the experts of a stage, children of RUN/base.pt or RUN/sr1.pt, each fine-tuned on its own σ-interval for
-# SCENES scenes; and the single network of benchmarks/experts.mjs, which goes on over all noise levels for as many as they have together.
-# The cuts are those of card-source.json: quantiles of the log-normal that the parent was trained on (MODEL_CARD.md).
+# experts.sh RUN DATA VALIDATION: what benchmarks/experts.mjs compares, bases with a third of the parameters of the embedded low-noise expert. In the paper's shape (eDiff-I, arXiv 2211.01324,
+# section 4.2): a root of all noise levels; then it goes on as one network for 240 000 scenes, and beside that as three experts, its children, for as many together. RUN holds encoders/ (resume.py).
+# An expert paints in its interval, cut as in card-source.json. The high-noise one is trained down to σ 1, and on more than its share of the scenes (32 %): what a caption means is learnt at one
+# noise level for the others, too, and trained on its interval alone it was worse there than the one network.
 set -euo pipefail
 cd "$(dirname "$0")"
+export EDIFFI_NETWORK=small EDIFFI_WORLD=grid OMP_WAIT_POLICY=PASSIVE
 python=${PYTHON:-python}
-stage=$1 run=$2 data=$3 validation=$4 scenes=$5
-flags=("${@:6}")
-child() { # NAME SCENES LOW HIGH
-  "$python" train.py "$1" --parent "$stage" --scenes "$2" --interval "$3" "$4" --run "$run" --data "$data" --validation "$validation" \
-    --tokenizers "${TOKENIZERS:-../tokenizers}" --workers "${WORKERS:-1}" --rate 5e-4 --decay 0.8 --seed 5 --ema 0.995 --warmup 50 --check-every 100000 "${flags[@]}"
+run=$1 data=$2 validation=$3
+train() { # NAME WORKERS SCENES [flags]
+  "$python" train.py "$1" --workers "$2" --scenes "$3" --run "$run" --data "$data" --validation "$validation" --muon --batch 64 --mean 0.3 --std 1.6 --check-every 100000 "${@:4}"
 }
-if [ "$stage" = base ]; then
-  child base-high "$scenes" 2.66557 40
-  child base-middle "$scenes" 0.29838 2.66557
-  child base-low "$scenes" 0.01 0.29838
-  child base-single $((3 * scenes)) 0 inf
-else
-  flags+=(--mean 0.8 --std 1.1)
-  child sr1-high "$scenes" 2.22554 40
-  child sr1-low "$scenes" 0.01 2.22554
-  child sr1-single $((2 * scenes)) 0 inf
-fi
+child() { train "$1" 1 "$3" --parent "$2" --interval "$4" "$5" --rate 8e-4 --warmup 50 --decay 0.8 --ema 0.998 --seed "$6"; } # NAME PARENT SCENES LOW HIGH SEED
+train base 2 100000 --rate 1e-3 --warmup 100 --decay 0.3 --ema 0.999 --seed 61
+child base-root base 165000 0.01 40 62
+child base-single base-root 240000 0.01 40 63 &
+child base-high base-root 110000 1 40 63
+child base-middle base-root 85000 0.29838 2.66557 63
+child base-low base-root 45000 0.01 0.29838 63
+wait $!

@@ -2,7 +2,7 @@
 
     python export.py --run DIR --out ..          # DIR: encoders/*.pt, base-*.pt, sr*.pt, classifier.pt
     python export.py --run DIR --parents base sr1                # keeps the experts' parents in parents/, for resume.py
-    python export.py --run DIR --singles base-single             # networks to compare the experts with, to benchmarks/weights
+    EDIFFI_NETWORK=small python export.py --run DIR --compared base-single base-high …       # the networks of benchmarks/experts.mjs (experts.sh), to benchmarks/weights
     python export.py --random --out DIR          # random weights of the same shapes, for development
 
 Nothing about regions or maps is in the graphs: the SDK adds that to any export.
@@ -26,7 +26,7 @@ from unet import CLIP_LENGTH, T5_LENGTH, TEXT_WIDTH, network_for, trained
 
 OPSET = 18
 PARENTS = Path(__file__).parent / "parents"  # of the experts, float16: not part of the model, for whoever trains on
-SINGLES = Path(__file__).parents[3] / "benchmarks/weights"
+COMPARED = Path(__file__).parents[3] / "benchmarks/weights"
 ENCODERS = ("t5", "clip-text", "clip-image")
 
 
@@ -144,16 +144,15 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", nargs="+", help="graphs to write anew; the others stay as they are in --out")
     parser.add_argument("--parents", nargs="+", default=[], metavar="NAME")
-    parser.add_argument("--singles", nargs="+", default=[], metavar="NAME")
+    parser.add_argument("--compared", nargs="+", default=[], metavar="NAME")
     a = parser.parse_args()
-    if a.out is None and not a.parents and not a.singles:
-        parser.error("--out, --parents or --singles: nothing would be written")
+    if a.out is None and not a.parents and not a.compared:
+        parser.error("--out, --parents or --compared: nothing would be written")
     for name in a.parents:
         weights = torch.load(a.run / f"{name}.pt", map_location="cpu")
         save_file({k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in weights.items()}, PARENTS / f"{name}.safetensors")
-    for name in a.singles:
-        SINGLES.mkdir(exist_ok=True)
-        print(name, export(rounded(trained(a.run, name)), name, SINGLES / f"{name}.onnx"), flush=True)
+    for name in a.compared:
+        print(name, export(rounded(trained(a.run, name)), name, COMPARED / f"{name}.onnx"), flush=True)
     if a.out is None:
         parser.exit()
     torch.manual_seed(0)

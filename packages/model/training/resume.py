@@ -1,6 +1,6 @@
 """Committed weights → the checkpoints that training goes on from, where the run that made them is gone.
 
-    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1-*.pt, sr2.pt; the parent sr1.pt; base-single.pt
+    python resume.py --weights ../weights --run DIR     # encoders/*.pt, base-*.pt, sr1-*.pt, sr2.pt; the parent sr1.pt
 
 The values are the float16 ones of the files. A graph of random weights, exported the same way, tells which initializer is
 which parameter. Parents are not part of the model; export.py keeps them in parents/.
@@ -17,8 +17,7 @@ from onnx import numpy_helper
 from safetensors.torch import load_file
 
 import tokenizer_files
-from export import ENCODERS, PARENTS, SINGLES, export, networks, randomize
-from unet import network_for
+from export import ENCODERS, PARENTS, export, networks, randomize
 
 
 def initializers(path):
@@ -70,7 +69,5 @@ if __name__ == "__main__":
         state = state_of(randomize(network), name, a.weights / f"{name}.onnx")
         torch.save(state, a.run / (f"encoders/{name}.pt" if name in ENCODERS else f"{name}.pt"))
         print(name, len(state), "tensors", flush=True)
-    for path in SINGLES.glob("*-single.onnx"):
-        torch.save(state_of(randomize(network_for(path.stem)), path.stem, path), a.run / f"{path.stem}.pt")
     for path in PARENTS.glob("*.safetensors"):
         torch.save({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}, a.run / f"{path.stem}.pt")

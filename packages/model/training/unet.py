@@ -19,6 +19,7 @@ import torch.nn.functional as F
 TEXT_WIDTH = 128  # width of every encoder's embedding
 T5_LENGTH, CLIP_LENGTH, IMAGE_TOKENS = 32, 24, 4
 CONTEXT = 128  # width of keys and values
+SMALL = (32, 64, 96)  # channels where EDIFFI_NETWORK=small
 MASKED = -1e4  # finite, so that fp16 weights and an all-masked row stay finite
 
 
@@ -240,11 +241,13 @@ def base_of(state):
 
 def network_for(name, state=None):
     """The network of a graph by its name, base…, sr1…, sr2…; of the base the middle and high-noise experts are the larger ones that grow.py makes, or whichever
-    `state` is a state of. $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh)."""
+    `state` is a state of. $EDIFFI_NETWORK=large: for 64 px pictures, made on 2×2 patches (gpu.sh); =small: a base with a third of the low-noise expert's parameters (experts.sh)."""
     size = os.environ.get("EDIFFI_NETWORK", "")
-    if size not in ("", "large"):
-        raise ValueError(f"EDIFFI_NETWORK: expected large or nothing, got {size!r}")
-    if size:
+    if size not in ("", "large", "small"):
+        raise ValueError(f"EDIFFI_NETWORK: expected large, small or nothing, got {size!r}")
+    if size == "small" and name.startswith("base"):
+        return Base(channels=SMALL)
+    if size == "large":
         if name.startswith("sr"):
             return SuperResolution(factor=4 if name.startswith("sr1") else 2, channels=(64, 96, 128), self_=(0, 0, 0), grid=0)
         return Base(patch=2, channels=(72, 128, 192), blocks=(2, 2, 2))

@@ -119,7 +119,7 @@ describe('painting', () => {
     expect({ code, named }).toEqual({ code: 0, named: `${out}\n` });
     const [, best] = /CLIP score by seed: (\d+) 0\.\d{3}, \d+ 0\.\d{3}, \d+ 0\.\d{3}\n/.exec(err)!;
     expect(readPngText(new Uint8Array(readFileSync(out)))['seed']).toBe(best);
-    expect(err).toMatch(/network calls, and base for each of 3 candidates\n/);
+    expect(err).toMatch(/network calls, base for each of 3 candidates\n/);
   });
 
   it('shows every step of a solver that inserts some, on a terminal', async () => {

@@ -55,7 +55,7 @@ export async function paintCommand(prompt: string, typed: PaintArguments, io: Io
     const stages = Object.fromEntries((ediffi.parts.upsamplers ?? []).map(({ name }) => [name, { steps: srSteps! }]));
     const options = { ...typedOptions, ...(srSteps !== undefined && { stages }) };
     const plan = await ediffi.plan(prompt, options);
-    io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls${typed.bestOf === undefined ? '' : `, and ${plan[0]!.stage} for each of ${candidates} candidates`}\n`);
+    io.err.write(`${plan.map(({ stage, experts }) => `${stage}: ${experts.map((e) => `${e.name} ${e.calls}`).join(', ')}`).join('; ')} network calls${typed.bestOf === undefined ? '' : `, ${plan[0]!.stage} for each of ${candidates} candidates`}\n`);
     const started = Date.now();
     const progress = new Progress(io.err, kind);
     const painting = typed.bestOf === undefined ? ediffi.stream(prompt, { ...options, count }) : bestOf(ediffi, prompt, { ...options, candidates });
