@@ -37,6 +37,7 @@ async function openPainter() {
   };
   const once = (file) => loaded.get(file) ?? (loaded.set(file, network(file)), loaded.get(file));
   return {
+    image: model.parts.imageEncoder,
     of: async (files) => model.with({ experts: Object.fromEntries(await Promise.all(Object.entries(files).map(async ([name, file]) => [name, await once(file)]))) }),
     dispose: async () => { await model.dispose(); await backend.dispose(); },
   };
@@ -44,8 +45,6 @@ async function openPainter() {
 
 const backend = ortNode({ threads: 1 });
 const { judge, set } = await loadJudge({ backend });
-const looker = await loadEdiffi({ backend });
-const image = looker.parts.imageEncoder;
 const painters = [await openPainter(), await openPainter()]; // a picture at a time on each core
 const KINDS = ['judge', 'clip-image'];
 
@@ -53,23 +52,22 @@ const KINDS = ['judge', 'clip-image'];
 async function painted({ name, files }) {
   const jobs = Array.from({ length: seeds * set.scenes.length }, (_, k) => ({ k, scene: set.scenes[k % set.scenes.length], seed: 100_000 * Math.floor(k / set.scenes.length) + (k % set.scenes.length) }));
   const features = Object.fromEntries(KINDS.map((kind) => [kind, new Array(jobs.length)]));
-  const named = new Map();
-  const left = [...jobs];
+  const named = [];
+  const left = jobs.values(); // each painter takes the next
   await Promise.all(painters.map(async (opened) => {
     const painter = await opened.of(files);
-    for (let job = left.shift(); job; job = left.shift()) {
-      const { k, scene, seed } = job;
+    for (const { k, scene, seed } of left) {
       const { tensor } = await painter.generate(scene.caption, { seed, steps, ...guidance, upscale: false });
       const picture = tensorOf(tensor, 'picture');
       const verdicts = await judge.look(picture);
       features.judge[k] = verdicts.features;
-      features['clip-image'][k] = await floats((await looker.parts.imageEncoder.encode(picture)).pooled);
-      if (scene.asked.object?.length === 1) named.set(k, judged(judge, verdicts, scene.asked).object);
+      features['clip-image'][k] = await floats((await opened.image.encode(picture)).pooled);
+      if (scene.asked.object?.length === 1) named[k] = judged(judge, verdicts, scene.asked).object;
     }
     await painter.dispose(); // of what the variant loaded anew: not of the model
   }));
   process.stderr.write('.');
-  return { name, features, named: jobs.flatMap(({ k }) => (named.has(k) ? [named.get(k)] : [])) };
+  return { name, features, named: named.filter((verdict) => verdict !== undefined) };
 }
 
 const DRAWS = 200;
@@ -93,12 +91,12 @@ if (values.sheet) {
   const [columns, shown] = [8, []];
   for (const { files } of ROWS) {
     const painter = await painters[0].of(files);
-    for (const prompt of prompts.slice(0, columns)) shown.push(await painter.generate(prompt, { seed: 7, steps }));
+    for (const prompt of prompts.slice(0, columns)) shown.push(await painter.generate(prompt, { seed: 7, steps, ...guidance }));
     await painter.dispose();
   }
   writeSheet(values.sheet, shown, { columns, gap: 4, shrink: 2 });
 }
-for (const part of [...painters, looker, judge, backend]) await part.dispose();
+for (const part of [...painters, judge, backend]) await part.dispose();
 
 const gain = (b) => (b ? estimate(b, 2) : '–');
 const between = (kind) => frechetFrom(momentsOf(set.real[kind]))(momentsOf(set.again[kind])).toFixed(2);

@@ -51,6 +51,9 @@ describe('bestOf', () => {
     const equal = await bestOf(ediffi, PROMPT, { ...common, score: () => 0, attention: { maps: true } }).finish();
     expect(equal.picture.metadata.seed).toBe(20);
     expect(equal.picture.attention!.words.map(({ text }) => text)).toContain('car');
+    const generated = await ediffi.generate(PROMPT, { ...quick, upscale: false, attention: { maps: true } });
+    expect(equal.picture.data).toEqual(generated.data);
+    expect(equal.picture.attention).toEqual(generated.attention);
   });
 
   it.each<[Record<string, unknown>, RegExp]>([

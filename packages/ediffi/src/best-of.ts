@@ -39,26 +39,24 @@ export const bestOf = (pipeline: Pipeline, prompt: Prompt, options: BestOptions 
 
 async function* candidatesThenBest(pipeline: Pipeline, prompt: Prompt, { candidates = 4, score: given, ...options }: BestOptions): AsyncGenerator<BestStep, Best, void> {
   if ((options as GenerateOptions).noise !== undefined) throw new OptionError('noise', 'a tensor', 'none: the candidates differ by their noise');
-  const [{ finishPictures, paintBase, readyCall }, { resolveRequest }, { resolveSeeds }] = await Promise.all([import('./generate.js'), import('./request.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
+  const [{ finishPictures, paintBase, readyCall }, { resolveSeeds }] = await Promise.all([import('./generate.js'), import('./resolve.js')]); // as generate: a page loads them when it paints
   const seeds = resolveSeeds({ ...options, count: integer('candidates', candidates, 1, 64) });
   const score = given ?? clipScore(pipeline);
-  resolveRequest(pipeline.parts, prompt, { ...options, seed: seeds[0]! }); // refuses what generate would refuse, of attention, too
-  const { attention, ...unwatched } = options;
-  const ready = await readyCall(pipeline.parts, prompt, { ...unwatched, seed: seeds[0]! });
+  const { watch, ...ready } = await readyCall(pipeline.parts, prompt, { ...options, seed: seeds[0]! });
   const of = (seed: number): ReadyCall => ({ ...ready, request: { ...ready.request, seeds: [seed] } });
-  const call = options.signal ? { signal: options.signal } : {};
   const text = typeof prompt === 'string' ? prompt : (prompt['clip'] ?? Object.values(prompt)[0] ?? '');
   const found: { seed: number; score: number }[] = [];
   let best: { seed: number; painted: HostTensor; score: number } | undefined;
   for (const seed of seeds) {
     const painted = yield* seeded(paintBase(of(seed)), seed);
-    const points = finiteNumber('score', await score(painted, text, call));
+    const points = finiteNumber('score', await score(painted, text, ready.call));
     found.push({ seed, score: points });
     if (!best || points > best.score) best = { seed, painted, score: points };
   }
   const { seed, painted } = best!;
-  const picture = attention ? yield* seeded(pipeline.stream(prompt, { ...options, seed }), seed) : (yield* seeded(finishPictures(of(seed), painted), seed))[0]!;
-  return { picture, candidates: found.sort((a, b) => b.score - a.score) };
+  const chosen = { ...of(seed), ...(watch && { watch }) };
+  const [picture] = yield* seeded(finishPictures(chosen, watch ? yield* seeded(paintBase(chosen), seed) : painted), seed);
+  return { picture: picture!, candidates: found.sort((a, b) => b.score - a.score) };
 }
 
 /** Steps, each with its seed. */

@@ -1,5 +1,4 @@
 import { float32, Generator, integer, lincomb, type Abort, type Conditioning, type HostTensor } from '@ediffi/core';
-import type { Step } from '@ediffi/sampler';
 import { AttentionWatch } from './attention/watch.js';
 import { controlled } from './control.js';
 import { prompted } from './image-prompt.js';
@@ -28,15 +27,18 @@ export interface ReadyCall {
   readonly plans: readonly RunPlan[];
   readonly conditions: Conditions;
   readonly watch?: AttentionWatch;
+  /** The signal, as network calls take it. */
+  readonly call: { readonly signal?: Abort };
 }
 
 /** Checks and encodes a call, once. Rejects with a typed error for illegal options before any work. */
 export async function readyCall(parts: PipelineParts, prompt: Prompt, options: GenerateOptions | BatchOptions): Promise<ReadyCall> {
   const request = resolveRequest(parts, prompt, options);
+  const call = options.signal ? { signal: options.signal } : {};
   const plans = await Promise.all(request.runs.map(planRun));
-  const conditions = await conditionsOf(parts, request, abortOf(options));
+  const conditions = await conditionsOf(parts, request, call);
   const watch = request.attention && new AttentionWatch(request.attention, conditions.plain.prompts?.[0] ?? '', request.seeds.length);
-  return { parts, prompt, options, request, plans, conditions, ...(watch && { watch }) };
+  return { parts, prompt, options, request, plans, conditions, ...(watch && { watch }), call };
 }
 
 /** The whole way from prompt to pictures: check, plan, encode once, run each stage. */
@@ -50,26 +52,35 @@ export const paintBase = (ready: ReadyCall): AsyncGenerator<GenerationStep, Host
 
 /** Runs the stages after the base on what it painted. */
 export async function* finishPictures(ready: ReadyCall, painted: HostTensor): AsyncGenerator<GenerationStep, GeneratedImage[], void> {
-  const { parts, request, plans, conditions, prompt, options, watch } = ready;
+  const { parts, request, plans, conditions, prompt, options, watch, call } = ready;
   let pictures = painted;
   for (let i = 1; i < request.runs.length; i++) pictures = yield* paintStage(ready, i, pictures);
-  options.signal?.throwIfAborted();
+  call.signal?.throwIfAborted();
   const metadata = metadataOf(parts, request, prompt, options, plans);
   const warnings = [...warningsOf(parts, request, conditions), ...idleExperts(parts, request, plans), ...idleNegative(request)];
   return request.seeds.map((seed, i) => new GeneratedImage(one(pictures, i), { ...metadata, seed }, warnings, watch?.result(i)));
 }
 
-const abortOf = ({ signal }: { readonly signal?: Abort }): { signal?: Abort } => (signal ? { signal } : {});
-
 /** Runs stage `i`; `low` is what the one before it painted. Steps are numbered through all stages. */
-function paintStage({ parts, options, request, plans, conditions, watch }: ReadyCall, i: number, low?: HostTensor): AsyncGenerator<GenerationStep, HostTensor, void> {
+async function* paintStage({ parts, request, plans, conditions, watch, call }: ReadyCall, i: number, low?: HostTensor): AsyncGenerator<GenerationStep, HostTensor, void> {
   const run = request.runs[i]!;
-  const call = abortOf(options);
   const stepsOf = (some: readonly RunPlan[]): number => some.reduce((sum, { steps }) => sum + steps, 0);
-  const [count, before] = [stepsOf(plans), stepsOf(plans.slice(0, i))];
-  let done = 0;
-  return mapped(stageSteps(), async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
-    const place = { index: before + done++, sigma, expert: run.expertAt(sigma) };
+  const count = stepsOf(plans);
+  let done = stepsOf(plans.slice(0, i));
+  const told = framed(run, conditions, request);
+  const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, call), request.controls, run) : told;
+  const steps = sample(run, steered, {
+    generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
+    ...(low && { low }),
+    ...(parts.device && { device: parts.device }),
+    ...(request.image && (i === 0 || request.mask) && { image: request.image }),
+    ...(request.mask && { mask: request.mask }),
+    ...(i === 0 && { share: request.share, ...(request.noise && { noise: request.noise }), ...(parts.autoencoder && { autoencoder: parts.autoencoder }) }),
+    ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
+    ...call,
+  });
+  return yield* mapped(steps, async ({ sigma, sigmaNext, denoised, x }): Promise<GenerationStep> => {
+    const place = { index: done++, sigma, expert: run.expertAt(sigma) };
     const attention = i === 0 ? await watch?.step(place) : undefined;
     return {
       ...place,
@@ -85,21 +96,6 @@ function paintStage({ parts, options, request, plans, conditions, watch }: Ready
       },
     };
   });
-
-  async function* stageSteps(): AsyncGenerator<Step, HostTensor, void> {
-    const told = framed(run, conditions, request);
-    const steered = i === 0 ? await controlled(await prompted(told, request.imagePrompt, parts.base, call), request.controls, run) : told;
-    return yield* sample(run, steered, {
-      generators: request.seeds.map((seed) => new Generator(stageSeed(seed, i))),
-      ...(low && { low }),
-      ...(parts.device && { device: parts.device }),
-      ...(request.image && (i === 0 || request.mask) && { image: request.image }),
-      ...(request.mask && { mask: request.mask }),
-      ...(i === 0 && { share: request.share, ...(request.noise && { noise: request.noise }), ...(parts.autoencoder && { autoencoder: parts.autoencoder }) }),
-      ...(watch && i === 0 && { attention: { listen: watch.listen, ...(request.attention?.sites && { sites: request.attention.sites }) } }),
-      ...call,
-    });
-  }
 }
 
 /** Stage 0 is torch's own stream of the seed; the others get streams of their own, so that steps of one do not change another. */
